@@ -328,9 +328,13 @@ async def listening(app: ASGIApp) -> AsyncIterator[str]:
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await serving
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        for connection in list(server.server_state.connections):  # those that outlasted the time to shut down
+            connection.transport.abort()
 
 
 @pytest.fixture

@@ -56,8 +56,12 @@ async def test_every_message_that_can_have_become_a_dead_letter_is_resent(
         command = RetryDeadLetter(sequence=sequence).model_dump_json().encode()
         reply = await edge.client.request(RetryDeadLetter.subject, command, timeout=20)
     outcome = DeadLetterOutcome.model_validate_json(reply.data)
-    assert (outcome.reason, edge.refused) == (None, [])
-    assert outcome.stored_sequence
+    assert edge.refused == []
+    if subject.startswith("number.unblock_requested."):  # it could undo an entry that was made since
+        assert "use `centralita do-not-call remove`" in (outcome.reason or "").lower()
+    else:
+        assert outcome.reason is None
+        assert outcome.stored_sequence
 
 
 async def test_the_edge_lists_and_drops_dead_letters_without_reading_them(

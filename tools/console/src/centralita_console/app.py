@@ -19,6 +19,8 @@ from centralita_console.pages import (
     campaign_acts,
     campaigns,
     contacts,
+    contracts,
+    health,
     letters,
     log,
     login,
@@ -66,7 +68,7 @@ def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncCl
     app.add_middleware(Guards, host_names=settings.host_names)
     for page in (
         *(login, now, calls, call, call_acts, log, campaigns, campaign_acts, contacts, new_campaign),
-        *(letters, audit),
+        *(letters, audit, health, contracts),
     ):
         app.include_router(page.router)
     app.add_api_route("/health/live", _live)

@@ -46,8 +46,8 @@ from edge.ports.records import (
 from edge.ports.slots import SlotReader
 
 __all__ = [
-    "ArchiveName",
     "ALL_SUBJECTS",
+    "ArchiveName",
     "Audit",
     "AuditQuery",
     "Backlog",

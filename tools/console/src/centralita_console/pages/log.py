@@ -22,15 +22,12 @@ from centralita_console.authentication import Api, door_of
 from centralita_console.event_stream import StreamedEvent, message, streamed_events
 from centralita_console.live import LiveBoards, TooManyWatchers
 from centralita_console.log_lines import Line, line_of, subject_matcher
-from centralita_console.pages import contracts, health
 from centralita_console.pages.calls import campaign_ids
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure, Unreachable
 from chassis.background import run_in_background
 
 router = APIRouter()
-router.include_router(health.router)  # with the log, the pages for those who run and extend the installation
-router.include_router(contracts.router)
 logger = structlog.get_logger()
 
 MAX_ROWS = 500
