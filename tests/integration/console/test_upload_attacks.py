@@ -295,8 +295,10 @@ async def test_no_more_of_a_file_is_in_memory_than_the_rest_api_has_read() -> No
     ids=["refused at its begin", "read to its end"],
 )
 async def test_the_answer_to_a_large_file_is_seen_over_real_connections(
-    app: ASGIApp, on_a_port: OnAPort, content: bytes, expected: str
+    app: ASGIApp, on_a_port: OnAPort, content: bytes, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module in (uploads, body_limit):
+        monkeypatch.setattr(module, "DISCARD_SECONDS", 60)  # this body ends
     async with on_a_port(app) as api_url:
         settings = Settings.model_validate({"api_url": api_url, "console_token": TOKEN, "console_api_key": API_KEY})
         async with api_client(settings) as http, file_client(settings) as files:

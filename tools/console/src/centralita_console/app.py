@@ -20,8 +20,8 @@ from centralita_console.pages import (
     campaigns,
     contacts,
     contracts,
+    dead_letters,
     health,
-    letters,
     log,
     login,
     new_campaign,
@@ -68,7 +68,7 @@ def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncCl
     app.add_middleware(Guards, host_names=settings.host_names)
     for page in (
         *(login, now, calls, call, call_acts, log, campaigns, campaign_acts, contacts, new_campaign),
-        *(letters, audit, health, contracts),
+        *(dead_letters, audit, health, contracts),
     ):
         app.include_router(page.router)
     app.add_api_route("/health/live", _live)
