@@ -96,6 +96,7 @@ def test_folding_each_call_gives_the_state_in_its_last_snapshot() -> None:
             )
             folded = call_after(before, same, event.occurred_at)
             changed_by_request = {name: getattr(event.call, name) for name in getattr(event, "changed", ())}
+            changed_by_request["duration_seconds"] = event.call.duration_seconds  # then that of the last attempt
             folded = folded.model_copy(update={**changed_by_request, "status_changed_at": folded.status_changed_at})
             assert folded == event.call
 

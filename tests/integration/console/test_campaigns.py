@@ -75,7 +75,7 @@ async def test_a_campaign_shows_its_progress_and_the_estimated_end(
     assert_safe(text)
     read = words(text)
     assert "5 of 10 calls have ended ( 50 % )." in read
-    assert "the waiting ones are dialled until 2026-11-29 12:02:30 UTC" in read
+    assert "the waiting ones are dialled until 2026-11-29 12:02:30Z" in read
     assert "Dials in the last minute 2 / 6" in read
     assert 'href="/calls?campaign_id=spring&amp;status=voicemail"' in text
 

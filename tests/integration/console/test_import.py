@@ -44,7 +44,7 @@ async def test_the_check_says_who_is_callable_and_why_others_are_not_and_adds_no
     assert answer.status_code == 200, text
     assert_safe(answer.text)
     assert "2 callable , 3 not: 1 country not allowed, 1 phone number, 1 duplicates" in text
-    assert "2 2026-03-02 15:00:00 UTC US America/New_York" in text
+    assert "2 2026-03-02 15:00:00Z US America/New_York" in text
     assert "5 phone_number numbers of the country ES are not called" in text
     [button] = [one for _, one in parsed(answer.text).tags if one.get("formaction") == f"{CONTACTS}?act=import"]
     assert button["form"] == "import-form"
