@@ -43,7 +43,10 @@ class _Selection(BaseModel):
     campaign_id: CampaignId | None = Field(default=None, description="only acts on this campaign")
     key_name: str | None = Field(default=None, max_length=100, description="only acts with the key of this name")
     act: str | None = Field(
-        default=None, pattern=r"^[a-z_]{1,50}(\.[a-z_]{1,50})?$", description="only this act, or acts of this family"
+        default=None,
+        pattern=r"^[a-z_]{1,50}(\.[a-z_]{1,50})?$",
+        max_length=101,
+        description="only this act, or acts of this family",
     )
     newest: bool = Field(default=False, description="the newest entries first")
     after: int = Field(default=0, ge=0, le=MAX_SEQUENCE, description="after this sequence; set by `next`")

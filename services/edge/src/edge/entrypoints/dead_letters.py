@@ -38,7 +38,7 @@ act_router = create_router(AdminActRoute, "/dead-letters", "Dead letters")
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")]
 Stream = Annotated[Name | None, Query(description="only those of messages of this stream", examples=["REQUESTS"])]
 Consumer = Annotated[Name | None, Query(description="only those of this consumer", examples=["orchestrator-requests"])]
-Group = Annotated[str | None, Query(pattern="^[0-9a-f]{16}$", description="only those of this group")]
+Group = Annotated[str | None, Query(pattern="^[0-9a-f]{16}$", max_length=16, description="only those of this group")]
 Cursor = Annotated[
     int, Query(ge=0, le=MAX_SEQUENCE, description="after this sequence; set by `next`, default: from the oldest one")
 ]
