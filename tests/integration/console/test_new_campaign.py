@@ -91,7 +91,7 @@ async def test_an_ended_session_keeps_the_script_with_its_paragraphs(browser: ht
     again = await browser.post("/login", data={**kept, "api_key": secret_of("good")})
 
     assert (login.status_code, again.status_code) == (401, 200)
-    assert kept["script_template"] == SCRIPT
+    assert SCRIPT in kept.values()
     assert_safe(again.text)
     assert SCRIPT in "".join(parsed(again.text).words)
 
