@@ -1,4 +1,4 @@
-"""A session that ends while somebody types: nothing typed is lost, and nothing is done twice."""
+"""A session that ends while a form is filled in: the form keeps what was typed, and no act happens twice."""
 
 import httpx
 from playwright.async_api import expect

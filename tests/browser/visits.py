@@ -1,4 +1,4 @@
-"""A profile of the browser that notes whatever the console must never cause."""
+"""A browser profile that records violations of the CSP, errors, dialogs and requests to other hosts."""
 
 import re
 from dataclasses import dataclass, field

@@ -30,7 +30,7 @@ async def answer_status(client: Client, service: str) -> None:
     body = status.model_dump_json().encode()
 
     async def answer(_: Msg) -> None:
-        with suppress(NatsError):  # without a connection there is nobody to answer
+        with suppress(NatsError):  # the connection is lost, and with it the request
             await client.publish(status_subject(service), body)
 
     await client.subscribe(STATUS_REQUEST, cb=answer)

@@ -2,7 +2,7 @@
 
 Only fields that the contract knows, and does not mark as personal, keep their values. A sender may have put anything
 into all others, so of these the shape is left: ``x`` for a letter and ``9`` for a digit, as in ``+9 (999) 999-9999``.
-The document is bounded, whatever was sent.
+The document has at most the sizes below, also for a hostile message.
 """
 
 from collections.abc import Iterator, Mapping

@@ -141,17 +141,14 @@ def problem_of(error: Exception) -> JSONResponse:
             headers = {"Retry-After": str(error.seconds)}
             return problem(429, str(error), kind="daily-cap", errors=errors, headers=headers)
         case BacklogFull():
-            REFUSED.labels(reason="backlog_full").inc()
-            return problem(429, str(error), kind="backlog-full", headers={"Retry-After": RETRY_AFTER_SECONDS})
+            return _at_limit(error, "backlog-full")
         case TooManyStreams():
-            REFUSED.labels(reason="too_many_streams").inc()
-            return problem(429, str(error), kind="too-many-streams", headers={"Retry-After": RETRY_AFTER_SECONDS})
+            return _at_limit(error, "too-many-streams")
         case TooManyReads(seconds=seconds):
             REFUSED.labels(reason="too_many").inc()
             return problem(429, str(error), kind="too-many-requests", headers={"Retry-After": str(seconds)})
         case TooManyImports():
-            REFUSED.labels(reason="too_many_imports").inc()
-            return problem(429, str(error), kind="too-many-imports", headers={"Retry-After": RETRY_AFTER_SECONDS})
+            return _at_limit(error, "too-many-imports")
         case MissingScope():
             return problem(403, str(error), kind="missing-scope")
         case Refused():
@@ -177,6 +174,12 @@ def problem_of(error: Exception) -> JSONResponse:
         case HTTPException():
             return _http(error)
     return problem(500, "an internal error, which has been logged")
+
+
+def _at_limit(error: Exception, kind: str) -> JSONResponse:
+    """Returns the document of a request that is refused because a limit of the process is reached, and counts it."""
+    REFUSED.labels(reason=kind.replace("-", "_")).inc()
+    return problem(429, str(error), kind=kind, headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 
 def _unknown_call(detail: str) -> JSONResponse:
