@@ -115,20 +115,22 @@ async def provision(js: JetStreamContext, *, replicas: int = 1, max_bytes: Mappi
 
     Removes the consumers that only older builds read.
 
-    A stream that is on more nodes already stays on them; this is logged. Raises NotMigrated, NotSealed, NotEnoughNodes.
+    A stream that is on more nodes already stays on them; this is logged. A step without an answer is repeated, because
+    a cluster that elects another leader answers nothing meanwhile. Raises NotMigrated, NotSealed, NotEnoughNodes.
     """
-    await _check_migrated(js)
+    await retry_until_leader(partial(_check_migrated, js))
     try:
         for stream in STREAMS:
             size = (max_bytes or {}).get(stream.name, stream.max_bytes)
-            await _stream(js, stream_config(replace(stream, max_bytes=size), replicas=replicas))
-        await begin_record(js)
+            config = stream_config(replace(stream, max_bytes=size), replicas=replicas)
+            await retry_until_leader(partial(_stream, js, config))
+        await retry_until_leader(partial(begin_record, js))
         for consumer in sorted(CONSUMERS, key=lambda one: one.split_from is None):  # before the other gives them up
-            await _consumer(js, consumer)
+            await retry_until_leader(partial(_consumer, js, consumer))
         for stream, name in RETIRED_CONSUMERS:
             with suppress(NotFoundError):
-                await js.delete_consumer(stream.name, name)
-        await provision_buckets(js, replicas)
+                await retry_until_leader(partial(js.delete_consumer, stream.name, name))
+        await retry_until_leader(partial(provision_buckets, js, replicas))
     except APIError as error:
         if error.err_code in _TOO_FEW_NODES:
             raise NotEnoughNodes(f"fewer than {replicas} nodes keep streams: {error.description}") from error
