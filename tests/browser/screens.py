@@ -24,6 +24,10 @@ SCREENS: Mapping[str, tuple[Address, ...]] = {
     ),
     "/log": (lambda _: "/log",),
     "/campaigns": (lambda _: "/campaigns",),
+    "/campaigns/{campaign_id}/change": (
+        lambda _: f"/campaigns/{CAMPAIGN}/change",
+        lambda _: f"/campaigns/{HOSTILE_CAMPAIGN}/change",
+    ),
     "/campaigns/{campaign_id}": (lambda _: f"/campaigns/{CAMPAIGN}", lambda _: f"/campaigns/{HOSTILE_CAMPAIGN}"),
     NO_PAGE: (lambda _: "/nothing",),
 }

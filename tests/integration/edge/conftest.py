@@ -147,6 +147,8 @@ class Orchestrator:
         if await self.is_unknown(event):
             reasons, code = ("there is no such call",), RefusalCode.NO_SUCH_CALL
             outcome = CommandOutcome(accepted=False, reasons=reasons, code=code)
+        elif await self.is_other_version(event):
+            outcome = CommandOutcome(accepted=False, reasons=("version: the campaign has changed meanwhile",))
         elif not self.refusal:
             outcome = CommandOutcome(accepted=True, **await self.handle(event))
         subject = outcome_subject((message.headers or {})["Nats-Msg-Id"])
@@ -154,6 +156,12 @@ class Orchestrator:
 
     async def is_unknown(self, event: Event) -> bool:
         return isinstance(event, CallEvent) and await self.log.last(call_state_filter(event.call_id)) is None
+
+    async def is_other_version(self, event: Event) -> bool:
+        if not isinstance(event, CampaignChangeRequested) or event.campaign_version is None:
+            return False
+        last = await self.log.last(campaign_state_filter(event.campaign_id))
+        return event.campaign_version != (last.sequence if last else 0)
 
     async def handle(self, event: Event) -> dict[str, Any]:
         if not isinstance(event, CampaignEvent):

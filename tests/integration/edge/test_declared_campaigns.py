@@ -60,6 +60,21 @@ async def test_left_out_terms_have_their_defaults_also_in_a_change(api: httpx.As
 
 
 @pytest.mark.usefixtures("orchestrator")
+async def test_a_change_with_the_version_that_was_read_overwrites_no_newer_terms(api: httpx.AsyncClient) -> None:
+    version = (await api.post(CAMPAIGNS, json={"campaign_id": "spring", **TERMS})).json()["version"]
+    mine = await api.put(SPRING, params={"version": version}, json={"name": "Mine"})
+    theirs = await api.put(SPRING, params={"version": version}, json={"name": "Theirs"})
+    wrong = [await api.put(SPRING, params={"version": one}, json={}) for one in ("-1", "x", str(2**63))]
+
+    assert (mine.status_code, theirs.status_code) == (200, 409)
+    assert theirs.json()["errors"][0]["field"] == "version"
+    assert [one.status_code for one in wrong] == [422] * 3
+    assert (mine.json()["terms"]["name"], mine.json()["version"] > version) == ("Mine", True)
+    again = await api.put(SPRING, params={"version": mine.json()["version"]}, json={"name": "Theirs"})
+    assert again.status_code == 200
+
+
+@pytest.mark.usefixtures("orchestrator")
 async def test_each_act_is_audited_with_the_campaign_before_and_after(as_: "As") -> None:
     script = {"script_template": "Call {{name}} on +12125550123.", "variables": {"name": "Ada +12125550123"}}
     script["voicemail"] = {"message": "Please call +12125550123."}

@@ -106,6 +106,21 @@ async def test_a_campaign_is_created_changed_started_and_finished() -> None:
     assert last_state(log) == Campaign(campaign_id="a", terms=changed, created_at=NOW, started_at=NOW, finished_at=NOW)
 
 
+async def test_a_change_of_another_version_is_refused_and_one_that_is_delivered_again_is_not() -> None:
+    log = FakeEventLog()
+    await handle(log, CREATE)
+    created = (await log.read(["campaign.*.a"]))[-1].sequence
+    mine = CHANGE.model_copy(update={"campaign_version": created})
+    theirs = mine.model_copy(update={"terms": RequestedTerms(max_concurrent_calls=7)})
+
+    found = await outcomes(log, mine, mine, theirs)
+
+    assert [one.accepted for one in found] == [True, True, False]
+    assert found[2].reasons == ("version: the campaign has changed meanwhile; read it again, and send the change anew",)
+    assert names(log) == ["created", "changed"]
+    assert last_state(log).terms == CHANGE.terms.stored()
+
+
 @pytest.mark.parametrize("times", [2, 3])
 async def test_a_command_that_is_delivered_again_changes_nothing(times: int) -> None:
     log = FakeEventLog()

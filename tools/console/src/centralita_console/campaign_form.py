@@ -1,11 +1,11 @@
-"""The form that creates a campaign: its fields, and the body of the REST API that they become.
+"""The form of a campaign: its fields, the body of the REST API that they become, and the fields of present terms.
 
 Nothing is validated here. A value that is no number is sent as it was typed, and the REST API names it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 NAMES = ("campaign_id", "name", "script_template", "language", "purpose", "company", "caller_id")
@@ -13,10 +13,13 @@ INSTANTS = ("starts_at", "ends_at")
 INTEGERS = ("max_concurrent_calls", "max_attempts", "max_attempts_per_day")
 RATE = "calls_per_minute"
 HOURS = "weekly_hours"
+FURTHER_HOURS = "further_hours"
 LISTS = "do_not_call_lists"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FIELDS = (*NAMES, *INSTANTS, *INTEGERS, RATE, HOURS, LISTS)
 """The fields of the REST API that the form has."""
+INPUTS = (*FIELDS, FURTHER_HOURS, *(f"day_{day}" for day in DAYS), "opens_at", "closes_at")
+"""The names of the form's own fields; those of `weekly_hours` become one field of the REST API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,55 @@ def body_of(fields: Mapping[str, str]) -> dict[str, Any]:
         body[RATE] = _number(given[RATE], float)
     if LISTS in given:
         body[LISTS] = given[LISTS].split()
-    days = [day for day in DAYS if f"day_{day}" in given]
-    if days or "opens_at" in given or "closes_at" in given:
-        body[HOURS] = [{"days": days, "opens_at": given.get("opens_at", ""), "closes_at": given.get("closes_at", "")}]
+    if hours := _hours(given):
+        body[HOURS] = hours
     return body
+
+
+def _hours(given: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Returns the windows: that of the boxes, and one for each further line."""
+    days = [day for day in DAYS if f"day_{day}" in given]
+    windows = []
+    if days or "opens_at" in given or "closes_at" in given:
+        windows.append(_window(days, given.get("opens_at", ""), given.get("closes_at", "")))
+    for line in given.get(FURTHER_HOURS, "").splitlines():
+        *days, times = line.split() or [""]
+        opens_at, _, closes_at = times.partition("-")
+        windows += [_window(days, opens_at, closes_at)] if times else []
+    return windows
+
+
+def _window(days: list[str], opens_at: str, closes_at: str) -> dict[str, Any]:
+    return {"days": days, "opens_at": opens_at, "closes_at": closes_at}
+
+
+def fields_of(terms: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the fields of the form for the terms of a campaign, as the REST API returns them."""
+    fields = {name: str(terms[name]) for name in (*NAMES, *INTEGERS) if terms.get(name) is not None}
+    fields |= {name: _local(terms[name]) for name in INSTANTS if terms.get(name)}
+    if terms.get(RATE) is not None:
+        fields[RATE] = f"{terms[RATE]:.12g}"
+    if terms.get(LISTS):
+        fields[LISTS] = " ".join(terms[LISTS])
+    windows = list(terms.get(HOURS) or ())
+    if windows and set(windows[0]["days"]) <= set(DAYS):
+        first = windows.pop(0)
+        fields |= {f"day_{day}": "1" for day in first["days"]}
+        fields |= {"opens_at": first["opens_at"], "closes_at": first["closes_at"]}
+    if windows:
+        fields[FURTHER_HOURS] = hours_text(windows)
+    return fields
+
+
+def hours_text(windows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns windows as the form has them, a line each."""
+    return "\n".join(f"{' '.join(one['days'])} {one['opens_at']}-{one['closes_at']}" for one in windows)
+
+
+def _local(instant: str) -> str:
+    """Returns an instant as the field of the form has it: in UTC, without a time zone, with no more than it needs."""
+    at = datetime.fromisoformat(instant).astimezone(UTC).replace(tzinfo=None)
+    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds" if at.second else "minutes")
 
 
 def _instant(text: str) -> str:

@@ -72,6 +72,10 @@ class RestClient:
         """Sends an act, and returns the JSON of its answer."""
         return await self._answer("POST", PREFIX + path, json=dict(body))
 
+    async def put(self, path: str, body: Mapping[str, Any], parameters: Mapping[str, str | int]) -> Any:
+        """Replaces a resource, and returns the JSON of the answer."""
+        return await self._answer("PUT", PREFIX + path, json=dict(body), params=parameters)
+
     async def send_file(
         self,
         path: str,

@@ -52,6 +52,12 @@ class CampaignChangeRequested(_TermsRequested):
 
     event_name: ClassVar[str] = "campaign.change_requested"
 
+    campaign_version: int | None = Field(
+        default=None,
+        ge=0,
+        description="refused unless the last event of the campaign has this sequence; null: whatever its terms are",
+    )
+
 
 class CampaignStartRequested(_CampaignCommand):
     """A command to start a campaign: its calls are granted slots within its period."""

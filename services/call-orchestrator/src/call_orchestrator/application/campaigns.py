@@ -34,6 +34,7 @@ from contracts.filters import campaign_state_filter
 
 _UNDECLARED = Refused("campaign_id: no campaign was created with this id; create it first")
 _FINISHED = Refused("campaign_id: the campaign is finished; create another one")
+_OTHER_VERSION = Refused("version: the campaign has changed meanwhile; read it again, and send the change anew")
 
 logger = structlog.get_logger()
 
@@ -54,6 +55,8 @@ class CampaignService:
         """
         stored = await load_campaign(self._log, command.campaign_id)
         decision = self._refusal(command) or decide_campaign(command, stored.campaign, self._now())
+        if isinstance(decision, CampaignChanged) and not _is_version(command, stored.sequence):
+            decision = _OTHER_VERSION
         if isinstance(decision, Refused):
             return CommandOutcome(accepted=False, campaign_id=command.campaign_id, reasons=(decision.reason,))
         if decision:
@@ -71,6 +74,15 @@ class CampaignService:
         except UnacceptableTerms as error:
             return Refused(str(error))
         return None
+
+
+def _is_version(command: CampaignCommand, sequence: int) -> bool:
+    """Whether a change is about the campaign as its event with this sequence has left it.
+
+    It is asked only if the terms differ: a change that is delivered again finds its own event, and is accepted.
+    """
+    version = command.campaign_version if isinstance(command, CampaignChangeRequested) else None
+    return version is None or version == sequence
 
 
 def decide_campaign(command: CampaignCommand, campaign: Campaign, now: datetime) -> CampaignDecision | Refused | None:

@@ -26,6 +26,10 @@ class Campaign(BaseModel):
     created_at: AwareDatetime | None = None
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
+    version: int = Field(
+        default=0,
+        description="sequence of its last event, 0: it has none; PUT with this `version` replaces no newer terms",
+    )
 
 
 class Campaigns:
@@ -37,14 +41,18 @@ class Campaigns:
 
     async def state(self, campaign_id: CampaignId) -> CampaignState:
         """Returns the campaign as its last event carries it."""
+        return (await self._last(campaign_id))[0]
+
+    async def _last(self, campaign_id: CampaignId) -> tuple[CampaignState, int]:
+        """Returns the campaign and the sequence of its last event; 0 if it has none."""
         last = await self._log.last(campaign_state_filter(campaign_id))
         if last is None or not isinstance(last.event, CampaignDecision):
-            return CampaignState(campaign_id=campaign_id)
-        return last.event.campaign
+            return CampaignState(campaign_id=campaign_id), 0
+        return last.event.campaign, last.sequence
 
     async def get(self, campaign_id: CampaignId) -> Campaign:
         """Returns the campaign as its last event describes it."""
-        state = await self.state(campaign_id)
+        state, version = await self._last(campaign_id)
         return Campaign(
             campaign_id=campaign_id,
             status=state.status,
@@ -55,6 +63,7 @@ class Campaigns:
             created_at=state.created_at,
             started_at=state.started_at,
             finished_at=state.finished_at,
+            version=version,
         )
 
     async def max_attempts(self, campaign_id: CampaignId) -> int | None:

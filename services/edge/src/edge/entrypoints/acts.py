@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from contracts import (
     CallCancelRequested,
@@ -74,6 +74,10 @@ async def _dispatcher(request: Request) -> ActDispatcher:
 
 
 Dispatcher = Annotated[ActDispatcher, Depends(_dispatcher)]
+MAX_VERSION = 2**53 - 1
+Version = Annotated[
+    int | None, Query(ge=0, le=MAX_VERSION, description="`version` of the campaign that is replaced; null: any")
+]
 
 
 @call_router.put(
@@ -164,11 +168,15 @@ async def create_campaign(request: Request, campaign: NewCampaign, response: Res
     responses={202: {"model": Campaign, "description": "Stored, not yet decided"}, **problems(404, 409)},
 )
 async def change_campaign(
-    dispatcher: Dispatcher, campaign_id: CampaignId, terms: RequestedTerms, response: Response
+    dispatcher: Dispatcher, campaign_id: CampaignId, terms: RequestedTerms, response: Response, version: Version = None
 ) -> Campaign:
-    """Replaces the terms of a campaign, for all of its calls that have no slot yet. Left out: the default."""
+    """Replaces the terms of a campaign, for all of its calls that have no slot yet. Left out: the default.
+
+    With the `version` of a campaign that was read, a change that another person made meanwhile is not overwritten:
+    this one is refused (409).
+    """
     campaign, is_decided = await dispatcher.act_on_campaign(
-        CampaignChangeRequested(campaign_id=campaign_id, terms=terms)
+        CampaignChangeRequested(campaign_id=campaign_id, terms=terms, campaign_version=version)
     )
     response.status_code = 200 if is_decided else 202
     return campaign

@@ -34,4 +34,13 @@ async def create(request: Request, fields: PostedForm, api: Api) -> Response:
 
 
 def _page(request: Request, fields: Mapping[str, str], errors: FormErrors, status: int = 200) -> Response:
-    return render(request, "new_campaign.html", status, fields=fields, errors=errors, purposes=list(Purpose), days=DAYS)
+    return render(
+        request,
+        "new_campaign.html",
+        status,
+        fields=fields,
+        errors=errors,
+        purposes=list(Purpose),
+        days=DAYS,
+        is_new=True,
+    )
