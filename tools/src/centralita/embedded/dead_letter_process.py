@@ -4,15 +4,18 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from centralita.embedded.credentials import Credentials
 from centralita.embedded.processes import SupervisedProcess
 from contracts.work import DEAD_LETTER_USER
 
 
-def dead_letter_process(environment: Mapping[str, str], nats_url: str, folder: Path) -> SupervisedProcess:
-    """Returns the process, which is not started. `nats_url` contains its own user. It serves HTTP on any free port."""
+def dead_letter_process(
+    environment: Mapping[str, str], access: Credentials, nats_url: str, folder: Path
+) -> SupervisedProcess:
+    """Returns the process, which is not started. It has a user of its own, and serves HTTP on any free port."""
     return SupervisedProcess(
         name=DEAD_LETTER_USER,
         command=[sys.executable, "-m", "chassis.dead_letter_service"],
-        environment={**environment, "NATS_URL": nats_url, "HTTP_PORT": "0"},
+        environment={**environment, "NATS_URL": access.url(nats_url, DEAD_LETTER_USER), "HTTP_PORT": "0"},
         log=folder / f"{DEAD_LETTER_USER}.log",
     )

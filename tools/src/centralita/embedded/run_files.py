@@ -32,6 +32,12 @@ def env_lines(settings: Mapping[str, str]) -> str:
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items()))
 
 
+def store_settings(folder: Path, settings: Mapping[str, str], environment: Mapping[str, str], edge_url: str) -> None:
+    """Stores the settings of a run in its folder, but for those of its environment, and the address of the REST API."""
+    own = {name: value for name, value in settings.items() if environment.get(name) != value}
+    write_private_file(folder / SETTINGS_FILE.name, env_lines({**own, "API_URL": edge_url}))
+
+
 def read_setting(name: str, file: Path = SETTINGS_FILE) -> str | None:
     """Returns a setting of the stored run, or None."""
     return dotenv_values(file).get(name) if file.exists() else None

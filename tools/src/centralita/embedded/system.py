@@ -17,7 +17,7 @@ from centralita.embedded.console import ConsoleLogin, running_console
 from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
 from centralita.embedded.dead_letter_process import dead_letter_process
 from centralita.embedded.processes import SupervisedProcess
-from centralita.embedded.run_files import SETTINGS_FILE, env_lines, write_private_file
+from centralita.embedded.run_files import store_settings
 from centralita.embedded.secret_keys import secret_keys
 from centralita.embedded.servers import (
     START_SECONDS,
@@ -112,9 +112,8 @@ async def running(
 
     `settings` override `environment` in every service. `replicas` of each service, or a number by name of the service.
     `clustered`: three nats-servers on ports that the kernel chooses, with three replicas of every stream.
-    `environments`: further variables of single processes, by their names, such as ``voice-2``. `simulated_clock`: only
-    with the simulator of Twilio. `console`: how the console is entered; None: it is not started. `has_dead_letters`:
-    with the process that resends dead letters over REST, also without a console.
+    `environments`: further variables of single processes, such as ``voice-2``. `simulated_clock`: not with the real
+    Twilio. `console`: how it is entered; None: it is not started. `has_dead_letters`: resends them without a console.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access = Credentials.generate()
@@ -132,13 +131,11 @@ async def running(
                 own = _own_settings(environment, urls, running_vendors, mongo.url)
                 own |= {**secret_keys(folder, environment), **(settings or {})}
                 own |= _clock_setting(environment, running_vendors, simulated_clock)
-                stored = {name: value for name, value in own.items() if environment.get(name) != value}
-                write_private_file(folder / SETTINGS_FILE.name, env_lines({**stored, "API_URL": urls["edge"]}))
+                store_settings(folder, own, environment, urls["edge"])
                 own_of = {name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES}
                 services = _services(own_of, environments or {}, listeners, replicas, folder)
                 if console or has_dead_letters:
-                    url = access.url(nats_url, DEAD_LETTER_USER)
-                    services[DEAD_LETTER_USER] = dead_letter_process({**environment, **own}, url, folder)
+                    services[DEAD_LETTER_USER] = dead_letter_process({**environment, **own}, access, nats_url, folder)
                 shown = running_console(console, urls["edge"], ports.console, environment, folder)
                 async with _started(services, urls), shown as console_url:
                     yield System(
