@@ -307,7 +307,26 @@ async def test_the_calls_of_a_number_are_found_without_the_number_in_an_address(
     assert [entry["act"] for entry in entries] == ["number.search"]
 
 
-@pytest.mark.parametrize("text", ["c-1", "+12", "+1212555012345678", "2125550123", "<b>", ""])
+async def test_the_parts_of_a_call_are_no_search(browser: httpx.AsyncClient, waiting: Call) -> None:
+    for part in ("events", "story"):
+        answer = await browser.get("/find", params={"q": f"{waiting.call_id}/{part}"})
+        assert answer.status_code == 200, part
+
+
+@pytest.mark.parametrize("text", ["212-555-0123", "0012125550123", "+1212555012345678", "(212) 555 0123"])
+async def test_a_number_without_its_country_is_in_no_address_either(browser: httpx.AsyncClient, text: str) -> None:
+    token = csrf_token((await browser.get("/calls")).text)
+
+    answer = await browser.post("/find", data={"csrf_token": token, "q": text})
+
+    assert answer.status_code == 422
+    assert_safe(answer.text)
+    assert "with + and the country, such as +12125550123" in words(answer.text)
+    links = [one["href"] for tag, one in parsed(answer.text).tags if tag == "a"]
+    assert f"/find?{urlencode({'q': text})}" in links  # the id of a contact may have the form of a number
+
+
+@pytest.mark.parametrize("text", ["c-1", "+12", "contact 2125550123", "<b>", ""])
 async def test_a_posted_text_that_is_no_number_has_an_address(browser: httpx.AsyncClient, text: str) -> None:
     token = csrf_token((await browser.get("/calls")).text)
 
@@ -321,7 +340,7 @@ async def test_a_search_for_a_number_needs_the_form(browser: httpx.AsyncClient) 
 
 
 async def test_another_text_is_searched_among_the_contacts(browser: httpx.AsyncClient) -> None:
-    for wanted in ("c-1", "../campaigns", "a/b?c#d", "%2e%2e"):
+    for wanted in ("c-1", "../campaigns", "a/b?c#d", "%2e%2e", f"{uuid4()}/events", "by-request/x"):
         answer = await browser.get("/find", params={"q": wanted})
         assert answer.status_code == 200, wanted
         [field] = [one for tag, one in parsed(answer.text).tags if one.get("id") == "contact_id"]

@@ -2,10 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping
-from datetime import datetime
+from collections.abc import Awaitable
 from typing import Annotated, Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -13,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from centralita_console.authentication import Api, PostedForm
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure
+from centralita_console.rest_values import as_utc, next_cursor
 from contracts import CallStatus, Disposition
 
 router = APIRouter()
@@ -20,6 +20,8 @@ PAGE = 50
 MAX_FOUND = 200
 MAX_WANTED_LENGTH = 400
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_NUMBER_LIKE = re.compile(r"\+?[0-9]{7,}")
+"""May be a number without its country, or with a wrong digit; also the id of a contact."""
 _SEPARATORS = re.compile(r"[\s().-]")
 NEEDS_CAMPAIGN = "campaign-not-allowed"
 Text = Annotated[str, Query(max_length=400)]
@@ -70,7 +72,8 @@ async def find(request: Request, api: Api, q: Text = "") -> Response:
     wanted = q.strip()
     if not wanted.strip("."):  # a path would lose such a segment
         return RedirectResponse("/calls", 303)
-    for path in (f"/calls/{_segment(wanted)}", f"/calls/by-request/{_segment(wanted)}"):
+    has_slash = "/" in wanted  # no id of a call or a request has one, and it would name a part of a call
+    for path in () if has_slash else (f"/calls/{_segment(wanted)}", f"/calls/by-request/{_segment(wanted)}"):
         try:
             return RedirectResponse(f"/calls/{(await api.get(path))['id']}", 303)
         except RestFailure as failure:
@@ -83,11 +86,14 @@ async def find(request: Request, api: Api, q: Text = "") -> Response:
 async def find_number(request: Request, fields: PostedForm, api: Api) -> Response:
     """Lists the calls of a telephone number; another text is searched as by `find`, at an address of its own.
 
-    A number is only in the body: addresses are in the history of browsers and in the logs of proxies.
+    A number is only in the body: addresses are in the history of browsers and in the logs of proxies. So a text that
+    may be a number, and is none that can be searched, is not sent on.
     """
     wanted = fields.get("q", "").strip()[:MAX_WANTED_LENGTH]
     number = _SEPARATORS.sub("", wanted)
     if not _NUMBER.fullmatch(number):
+        if _NUMBER_LIKE.fullmatch(number):
+            return render(request, "unclear_number.html", 422, wanted=wanted)
         return RedirectResponse(f"/find?{urlencode({'q': wanted})}", 303)
     page, problem = await _answer_or_problem(api.post(f"/calls/search?limit={MAX_FOUND}", {"phone_number": number}))
     shown = {"page": page, "problem": problem, "number": number, "filters": {}, "is_selectable": False}
@@ -109,24 +115,6 @@ async def campaign_ids(api: RestClient) -> list[str]:
     """Returns the ids of the first campaigns, as proposals for the filter."""
     page = await api.get("/campaigns", {"limit": 200})
     return [campaign["campaign_id"] for campaign in page["campaigns"]]
-
-
-def next_cursor(page: Mapping[str, Any]) -> str:
-    """Returns the cursor in the path of the next page; empty on the last one."""
-    return next_position(page, "cursor")
-
-
-def next_position(page: Mapping[str, Any], parameter: str) -> str:
-    """Returns a parameter of the path of the next page; empty on the last one."""
-    return parse_qs(urlsplit(page["next"] or "").query).get(parameter, [""])[0]
-
-
-def as_utc(instant: str) -> str:
-    """Returns an instant without a time zone as one in UTC, which the field of the form has."""
-    try:
-        return instant if datetime.fromisoformat(instant).tzinfo else f"{instant}Z"
-    except ValueError:
-        return instant
 
 
 def _segment(text: str) -> str:

@@ -10,10 +10,10 @@ from fastapi.responses import RedirectResponse
 
 from centralita_console.authentication import Api, PostedForm
 from centralita_console.contact_import import import_form
-from centralita_console.pages.calls import next_cursor
 from centralita_console.pages.progress import progress_values
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure
+from centralita_console.rest_values import next_cursor
 from contracts import CallStatus
 
 router = APIRouter()

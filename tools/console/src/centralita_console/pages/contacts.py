@@ -22,10 +22,10 @@ from centralita_console.contact_import import (
     import_form,
     media_type_of,
 )
-from centralita_console.pages.calls import next_cursor
 from centralita_console.pages.campaigns import campaign_path
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure
+from centralita_console.rest_values import next_cursor
 from centralita_console.sessions import Session
 from centralita_console.uploads import RunningUploads, Upload, UploadInterrupted, WrongUpload, read_upload
 
