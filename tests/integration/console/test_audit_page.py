@@ -1,5 +1,6 @@
 """The audit log in the console: who did what to whom, the newest first, filtered."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -11,6 +12,8 @@ from tests.integration.console.test_pages import HOSTILE, assert_safe
 from tests.integration.edge.conftest import secret_of
 
 from contracts import Call
+from contracts.audit import Stage
+from edge.entrypoints.audit import AuditEntryResource
 
 if TYPE_CHECKING:
     from tests.integration.console.conftest import AnsweredBy, OpenConsole
@@ -63,6 +66,30 @@ async def test_filters_and_pages_are_those_of_the_rest_api(answered_by: "Answere
     assert (asked[-1]["before"], asked[-1]["key_name"]) == (["7"], ["desk"])
 
 
+async def test_wrong_keys_are_shown_with_their_addresses(answered_by: "AnsweredBy") -> None:
+    entry = AuditEntryResource(
+        sequence=1,
+        act_id="a",
+        act="key.use",
+        target="wrong-keys",
+        key_name="unknown",
+        recorded_at=datetime(2026, 11, 29, tzinfo=UTC),
+        stage=Stage.REFUSED,
+        addresses={"198.51.100.7": 5, "others": 2},
+        count=7,
+    )
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        kind = "entries" if request.url.path.endswith("/audit") else "campaigns"
+        entries = [entry.model_dump(mode="json")] if kind == "entries" else []
+        return httpx.Response(200, json={kind: entries, "next": None})
+
+    browser = await log_in(answered_by(answer), secret_of("good"))
+    page = words((await browser.get("/audit")).text)
+    assert "198.51.100.7 × 5" in page
+    assert "others × 2" in page
+
+
 @pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize(
     "query",
@@ -85,7 +112,7 @@ async def test_a_wrong_filter_is_named_and_the_form_stays(browser: httpx.AsyncCl
 @pytest.mark.usefixtures("listed")
 async def test_a_key_without_the_scope_reads_what_it_needs(open_console: "OpenConsole") -> None:
     reader = await log_in(open_console(), secret_of("reader"))
-    for path in ("/audit", "/letters"):
+    for path in ("/audit", "/dead-letters"):
         answer = await reader.get(path)
         assert answer.status_code == 403
         assert "admin" in words(answer.text)
@@ -94,7 +121,14 @@ async def test_a_key_without_the_scope_reads_what_it_needs(open_console: "OpenCo
 
 @pytest.mark.parametrize("text", HOSTILE, ids=["image", "script", "svg", "rtl", "template", "long"])
 async def test_hostile_texts_are_shown_as_text(answered_by: "AnsweredBy", text: str) -> None:
-    nothing = {"before": None, "after": {text: text}, "request": None, "address": text, "count": 3}
+    nothing = {
+        "before": None,
+        "after": {text: text},
+        "request": None,
+        "address": text,
+        "count": 3,
+        "addresses": {text: 3},
+    }
     entry = {"act": f"key.{text}", "target": text, "key_name": text, "recorded_at": "2026-11-29T10:00:00Z"}
     entry |= {"stage": "refused", "fields": [text], "reasons": [text], "sequence": 1, **nothing}  # type: ignore[dict-item]
 

@@ -162,6 +162,39 @@ async def test_an_act_without_an_answer_is_reported_as_unknown(answered_by: "Ans
     assert "unknown ReadTimeout It may have happened" in report
 
 
+async def test_the_report_has_what_was_done_before_the_key_was_revoked(answered_by: "AnsweredBy") -> None:
+    posted: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        call = {
+            "id": path.rpartition("/")[2],
+            "status": "pending",
+            "contact_id": "c",
+            "campaign_id": "spring",
+            "attempts": 0,
+        }
+        if request.method == "POST":
+            posted.append(path)
+            return (
+                httpx.Response(401, json={}) if len(posted) == 2 else httpx.Response(200, json={"status": "canceled"})
+            )
+        return httpx.Response(200, json=call if "/calls/" in path else {"campaigns": [], "next": None})
+
+    browser = await log_in(answered_by(answer), API_KEY)
+    sent = await confirmed(browser, "cancel", *(UUID(int=number) for number in range(1, 4)))
+
+    report = words((await browser.get(sent.headers["location"])).text)
+    assert "2 of 3 calls accepted it." in report
+    assert "refused" in report
+
+
+async def test_a_call_that_is_named_twice_is_shown_once(browser: httpx.AsyncClient, waiting: Call) -> None:
+    asked = (await browser.get(f"/calls/cancel{asking(waiting.call_id, str(waiting.call_id).upper())}")).text
+
+    assert fields_of(asked)["calls"] == str(waiting.call_id)
+
+
 async def test_what_exceeds_the_rate_limit_of_the_key_is_sent_again(
     answered_by: "AnsweredBy", monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,7 @@ async def test_what_was_typed_is_shown_after_the_login_and_done_after_a_click(
 
 
 @pytest.mark.parametrize(
-    "path", ["/campaigns/spring/resume", "/find", "/letters/drop?x=1", f"/calls/{UUID(int=1)}/number"]
+    "path", ["/campaigns/spring/resume", "/find", "/dead-letters/drop?x=1", f"/calls/{UUID(int=1)}/number"]
 )
 async def test_a_form_without_typed_text_is_asked_again_too(anyone: httpx.AsyncClient, path: str) -> None:
     shown = await enter(anyone, await anyone.post(path, data={"csrf_token": "old"}))

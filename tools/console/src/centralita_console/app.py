@@ -30,7 +30,7 @@ from centralita_console.pages import (
 )
 from centralita_console.rendering import assets, render
 from centralita_console.responses import MAX_BODY_BYTES, Compressed, Guards, too_large
-from centralita_console.rest_client import TIMEOUT_SECONDS, RestFailure, Unreachable
+from centralita_console.rest_client import MISSING_SCOPE, TIMEOUT_SECONDS, RestFailure, Unreachable
 from centralita_console.sessions import LoginToken, Sessions
 from centralita_console.settings import Settings
 from centralita_console.uploads import MAX_UPLOADS, RunningUploads, TooManyUploads
@@ -38,6 +38,8 @@ from chassis.body_limit import LimitBody
 
 logger = structlog.get_logger()
 IMMUTABLE = "public, max-age=31536000, immutable"
+ADMIN_PAGES = {"audit", "dead-letters"}
+"""The first parts of the paths of pages for which a key needs the scope admin. They say so, and what they show."""
 MAX_API_CONNECTIONS = 250
 """Requests and streams of events; the REST API permits 100 streams."""
 
@@ -139,6 +141,9 @@ async def _rest_failure(request: Request, error: RestFailure) -> Response:
             door.sessions.end(session)
         request.state.session = None
         return await _not_logged_in(request, NotLoggedIn())
+    page = request.url.path.split("/")[1]
+    if error.kind == MISSING_SCOPE and page in ADMIN_PAGES:
+        return render(request, "needs_admin.html", 403, page=page, detail=error.detail)
     kinds = {403: "forbidden", 404: "not_found", 409: "conflict", 422: "invalid", 429: "too_many", 503: "unavailable"}
     kind = kinds.get(error.status, "failed")
     status = error.status if kind != "failed" else 502
@@ -151,6 +156,9 @@ async def _unreachable(request: Request, error: Unreachable) -> Response:
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    """Names the wrong parameters. A path with an impossible part is no page."""
+    if any(one["loc"][0] == "path" for one in error.errors()):
+        return await _http_error(request, HTTPException(404))
     detail = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:5])
     return render(request, "error.html", 422, kind="invalid", detail=detail, url="", retry_after="")
 

@@ -14,6 +14,7 @@ FILE_SECONDS = 300.0
 """How long the answer to a file is waited for once it is sent; as the command line does."""
 _FILE_TIMEOUT = httpx.Timeout(30.0, read=FILE_SECONDS)
 PREFIX = "/api/v1"
+MISSING_SCOPE = "missing-scope"
 
 
 class RestFailure(Exception):

@@ -6,16 +6,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from centralita_console.authentication import Api
-from centralita_console.pages.calls import as_utc, next_position
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestFailure
+from centralita_console.rest_values import as_utc, next_position
 
 router = APIRouter()
 PAGE = 100
-MISSING_SCOPE = "missing-scope"
 Text = Annotated[str, Query(max_length=400)]
 FAMILIES = ("call", "campaign", "dead_letter", "key", "number", "person")
-_PATHS = {"call": "/calls/", "campaign": "/campaigns/", "dead_letter": "/letters/"}
+_PATHS = {"call": "/calls/", "campaign": "/campaigns/", "dead_letter": "/dead-letters/"}
 
 
 @router.get("/audit")
@@ -46,8 +45,6 @@ async def list_entries(
     try:
         page = await api.get("/audit", asked)
     except RestFailure as failure:
-        if failure.kind == MISSING_SCOPE:
-            return render(request, "needs_admin.html", 403, subject="audit", detail=failure.detail)
         if failure.status != 422:
             raise
         problem = failure.detail

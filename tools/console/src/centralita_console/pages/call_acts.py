@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from centralita_console.act_reports import MAX_REASON_LENGTH, Report, ReportLine, is_report_id
@@ -53,16 +53,6 @@ class Act(StrEnum):
                 return status == CallStatus.PENDING
 
 
-async def _act(act: str) -> Act:
-    try:
-        return Act(act)
-    except ValueError:
-        raise HTTPException(404) from None
-
-
-NamedAct = Annotated[Act, Depends(_act)]
-
-
 @router.get("/calls/acts/{report_id}")
 async def show_report(request: Request, _: Api, report_id: str) -> Response:
     """Shows what became of an act on each of its calls."""
@@ -73,7 +63,7 @@ async def show_report(request: Request, _: Api, report_id: str) -> Response:
 
 
 @router.get("/calls/{act}")
-async def ask(request: Request, api: Api, act: NamedAct, call: Annotated[list[str] | None, Query()] = None) -> Response:
+async def ask(request: Request, api: Api, act: Act, call: Annotated[list[str] | None, Query()] = None) -> Response:
     """Asks whether the act on the selected calls is meant, and shows which of them do not permit it."""
     call_ids, problem = _parsed(call or ())
     found = await _each(call_ids, lambda one: _found(api, act, one))
@@ -91,7 +81,7 @@ async def ask(request: Request, api: Api, act: NamedAct, call: Annotated[list[st
 
 
 @router.post("/calls/{act}")
-async def confirm(request: Request, fields: PostedForm, api: Api, act: NamedAct) -> Response:
+async def confirm(request: Request, fields: PostedForm, api: Api, act: Act) -> Response:
     """Acts on the calls of a form, once, and continues with the report."""
     call_ids, problem = _parsed(fields.get("calls", "").split())
     report_id = fields.get("report_id", "")
@@ -113,13 +103,12 @@ def _session(request: Request) -> Session:
 
 def _parsed(texts: Iterable[str]) -> tuple[list[UUID], str]:
     """Returns the ids of calls, each once, and what is wrong with them: `none`, `many` or `invalid`."""
-    unique = list(dict.fromkeys(texts))
-    if len(unique) > MAX_CALLS:
-        return [], "many"
     try:
-        call_ids = [UUID(text) for text in unique]
+        call_ids = list(dict.fromkeys(UUID(text) for text in texts))
     except ValueError:
         return [], "invalid"
+    if len(call_ids) > MAX_CALLS:
+        return [], "many"
     return call_ids, "" if call_ids else "none"
 
 
@@ -137,7 +126,7 @@ async def _each(call_ids: list[UUID], work: Callable[[UUID], Awaitable[T]]) -> l
 async def _found(api: RestClient, act: Act, call_id: UUID) -> dict[str, Any]:
     """Returns a call and why it does not permit the act: `status`, or the reason of the REST API."""
     try:
-        call = await _patiently(lambda: api.get(f"/calls/{call_id}"))
+        call = await _within_limit(lambda: api.get(f"/calls/{call_id}"))
     except RestFailure as failure:
         if failure.status == 401:
             raise
@@ -146,12 +135,10 @@ async def _found(api: RestClient, act: Act, call_id: UUID) -> dict[str, Any]:
 
 
 async def _line(api: RestClient, act: Act, call_id: UUID) -> ReportLine:
-    """Acts on one call. The REST API audits the act, also if it refuses it."""
+    """Acts on one call, and raises nothing: the report has the others. The REST API audits the act, if refused, too."""
     try:
-        answer: Mapping[str, Any] = await _patiently(lambda: api.post(f"/calls/{call_id}/{act}", {}))
+        answer: Mapping[str, Any] = await _within_limit(lambda: api.post(f"/calls/{call_id}/{act}", {}))
     except RestFailure as failure:
-        if failure.status == 401:
-            raise
         is_unknown = failure.status >= 500
         return ReportLine(str(call_id), refusal=failure.detail[:MAX_REASON_LENGTH], is_unknown=is_unknown)
     except Unreachable as error:
@@ -160,7 +147,7 @@ async def _line(api: RestClient, act: Act, call_id: UUID) -> ReportLine:
     return ReportLine(str(call_id), status=str(call.get("status", "stored")))
 
 
-async def _patiently(send: Callable[[], Awaitable[Any]]) -> Any:
+async def _within_limit(send: Callable[[], Awaitable[Any]]) -> Any:
     """Returns an answer; sends again what exceeded the rate limit of the key, which the REST API has not read."""
     for _ in range(MAX_WAITS):
         try:

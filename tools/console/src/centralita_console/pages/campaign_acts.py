@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from centralita_console.authentication import Api, PostedForm
@@ -28,24 +28,14 @@ class CampaignAct(StrEnum):
     FINISH = "finish"
 
 
-async def _act(act: str) -> CampaignAct:
-    try:
-        return CampaignAct(act)
-    except ValueError:
-        raise HTTPException(404) from None
-
-
-NamedAct = Annotated[CampaignAct, Depends(_act)]
-
-
 @router.get("/campaigns/{campaign_id}/acts/{act}")
-async def ask(request: Request, api: Api, campaign_id: str, act: NamedAct) -> Response:
+async def ask(request: Request, api: Api, campaign_id: str, act: CampaignAct) -> Response:
     """Asks whether the act is meant, and shows which calls and contacts it concerns. Changes nothing."""
     return await _page(request, api, campaign_id, act)
 
 
 @router.post("/campaigns/{campaign_id}/acts/{act}")
-async def confirm(request: Request, _: PostedForm, api: Api, campaign_id: str, act: NamedAct) -> Response:
+async def confirm(request: Request, _: PostedForm, api: Api, campaign_id: str, act: CampaignAct) -> Response:
     """Starts or finishes the campaign, and continues with it. A second confirmation changes nothing."""
     path = campaign_path(campaign_id)
     try:

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from starlette.convertors import IntegerConvertor, register_url_convertor
 
 from centralita_console.authentication import Api, PostedForm
-from centralita_console.letter_fields import fields_of
-from centralita_console.pages.calls import next_cursor
+from centralita_console.dead_letter_fields import fields_of
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure, Unreachable
+from centralita_console.rest_values import next_cursor
 
 
 class _SequenceConvertor(IntegerConvertor):
     regex = "[1-9][0-9]{0,14}"
 
 
-register_url_convertor("letter", _SequenceConvertor())
+register_url_convertor("dead_letter", _SequenceConvertor())
 
 router = APIRouter()
 PAGE = 50
@@ -34,7 +34,6 @@ MAX_SHOWN = 10
 MAX_PAGES = 20
 """Requests for one group: each reads at most 2,000 dead letters."""
 MAX_SEQUENCE = 10**15 - 1
-MISSING_SCOPE = "missing-scope"
 RATE_LIMITED = 429
 Group = Annotated[str, Query(pattern="^([0-9a-f]{16})?$")]
 Sequence = Annotated[int, Query(ge=0, le=MAX_SEQUENCE)]
@@ -45,16 +44,6 @@ class Act(StrEnum):
 
     RETRY = "retry"
     DROP = "drop"
-
-
-async def _act(act: str) -> Act:
-    try:
-        return Act(act)
-    except ValueError:
-        raise HTTPException(404) from None
-
-
-NamedAct = Annotated[Act, Depends(_act)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +58,32 @@ class Result:
     call_id: str = ""
 
 
-@router.get("/letters")
+@router.get("/dead-letters")
 async def list_letters(request: Request, api: Api, group: Group = "", after: Sequence = 0) -> Response:
     """Lists the groups, and the dead letters of one; of the largest, if none is named."""
-    try:
-        counted = await api.get("/dead-letters/groups")
-    except RestFailure as failure:
-        return _without_scope(request, failure)
+    counted = await api.get("/dead-letters/groups")
     groups = counted["groups"]
     chosen = group or (groups[0]["group"] if groups else "")
     page = await _page(api, chosen, after) if chosen else {"dead_letters": [], "next": None}
     return render(
         request,
-        "letters.html",
+        "dead_letters.html",
         groups=groups,
         other_count=counted["other_count"],
         is_complete=counted["next"] is None,
         chosen=chosen,
         of_group=next((one for one in groups if one["group"] == chosen), None),
-        letters=page["dead_letters"],
+        dead_letters=page["dead_letters"],
         next_cursor=next_cursor(page),
         is_first=not after,
     )
 
 
-@router.get("/letters/sent")
+@router.get("/dead-letters/sent")
 async def show_sent(
     request: Request,
     api: Api,
-    letter: Annotated[int, Query(ge=1, le=MAX_SEQUENCE)],
+    dead_letter: Annotated[int, Query(ge=1, le=MAX_SEQUENCE)],
     stream: Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,100}$")],
     sequence: Annotated[int, Query(ge=1, le=MAX_SEQUENCE)],
     call_id: Annotated[str, Query(pattern="^([0-9a-f-]{36})?$")] = "",
@@ -110,47 +96,46 @@ async def show_sent(
         except RestFailure as failure:
             if failure.status not in (403, 404):
                 raise
-    try:
-        listed = await api.get("/dead-letters", {"stream": stream, "cursor": letter})
-    except RestFailure as failure:
-        return _without_scope(request, failure)
+    listed = await api.get("/dead-letters", {"stream": stream, "cursor": dead_letter})
     again = next((one for one in listed["dead_letters"] if one["message_sequence"] == sequence), None)
-    return render(request, "letter_sent.html", letter=letter, stream=stream, sequence=sequence, call=call, again=again)
+    return render(
+        request,
+        "dead_letter_sent.html",
+        dead_letter=dead_letter,
+        stream=stream,
+        sequence=sequence,
+        call=call,
+        again=again,
+    )
 
 
-@router.get("/letters/{sequence:letter}")
+@router.get("/dead-letters/{sequence:dead_letter}")
 async def show_letter(request: Request, api: Api, sequence: int) -> Response:
     """Shows one dead letter: the reason of each wrong field beside its value."""
-    try:
-        letter = await api.get(f"/dead-letters/{sequence}")
-    except RestFailure as failure:
-        return _without_scope(request, failure)
-    return render(request, "letter.html", letter=letter, fields=fields_of(letter))
+    dead_letter = await api.get(f"/dead-letters/{sequence}")
+    return render(request, "dead_letter.html", dead_letter=dead_letter, fields=fields_of(dead_letter))
 
 
-@router.get("/letters/{act}")
+@router.get("/dead-letters/{act}")
 async def ask(
     request: Request,
     api: Api,
-    act: NamedAct,
-    letter: Annotated[list[int] | None, Query(max_length=MAX_ACTS)] = None,
+    act: Act,
+    dead_letter: Annotated[list[int] | None, Query(max_length=MAX_ACTS)] = None,
     group: Group = "",
     after: Sequence = 0,
 ) -> Response:
     """Shows what is resent or dropped: the selected dead letters, or those of a group after a sequence."""
-    chosen = list(dict.fromkeys(letter or ()))
+    chosen = list(dict.fromkeys(dead_letter or ()))
     if any(not 0 < one <= MAX_SEQUENCE for one in chosen):
         raise HTTPException(404)
     has_more = False
-    try:
-        if group and not chosen:
-            chosen, has_more = await _of_group(api, group, after)
-        shown = [await _details(api, sequence) for sequence in chosen[:MAX_SHOWN]]
-    except RestFailure as failure:
-        return _without_scope(request, failure)
+    if group and not chosen:
+        chosen, has_more = await _of_group(api, group, after)
+    shown = [await _details(api, sequence) for sequence in chosen[:MAX_SHOWN]]
     return render(
         request,
-        "letters_act.html",
+        "dead_letters_act.html",
         200 if chosen else 422,
         act=act,
         chosen=chosen,
@@ -160,26 +145,32 @@ async def ask(
     )
 
 
-@router.post("/letters/{act}")
-async def confirm(request: Request, fields: PostedForm, api: Api, act: NamedAct) -> Response:
-    """Resends or drops the dead letters of a form, one after another, and shows what became of each."""
-    chosen = _sequences(fields.get("letters", ""))
+@router.post("/dead-letters/{act}")
+async def confirm(request: Request, fields: PostedForm, api: Api, act: Act) -> Response:
+    """Resends or drops the dead letters of a form, one after another, and shows what became of each.
+
+    It stops at the limit of the key, and at an act without an answer: others would wait as long for theirs.
+    """
+    chosen = _sequences(fields.get("dead_letters", ""))
     results: list[Result] = []
+    is_limited = False
     for sequence in chosen:
         try:
             results.append(await _done(api, act, sequence))
         except RestFailure as failure:
-            if failure.kind == MISSING_SCOPE:
-                return _without_scope(request, failure)
-            if failure.status != RATE_LIMITED:
+            is_limited = failure.status == RATE_LIMITED
+            if not is_limited and not results:
                 raise
+            break
+        if results[-1].kind == "unknown":
             break
     return render(
         request,
-        "letters_done.html",
+        "dead_letters_done.html",
         act=act,
         results=results,
         left=chosen[len(results) :],
+        is_limited=is_limited,
         group=fields.get("group", ""),
         last=chosen[-1],
     )
@@ -198,10 +189,10 @@ async def _done(api: RestClient, act: Act, sequence: int) -> Result:
     try:
         answer = await api.post(f"/dead-letters/{sequence}/{act}", {})
     except RestFailure as failure:
-        kinds = {404: "gone", 409: "refused", 503: "unknown"}
-        if failure.status not in kinds:
+        kind = "unknown" if failure.status >= 500 else {404: "gone", 409: "refused"}.get(failure.status)
+        if kind is None:
             raise
-        return Result(sequence, kinds[failure.status], failure.detail)
+        return Result(sequence, kind, failure.detail)
     except Unreachable as error:
         return Result(sequence, "unknown", error.reason)
     return Result(
@@ -216,12 +207,12 @@ async def _done(api: RestClient, act: Act, sequence: int) -> Result:
 async def _details(api: RestClient, sequence: int) -> dict[str, Any]:
     """Returns a dead letter with its fields; only its number if there is none any more."""
     try:
-        letter = await api.get(f"/dead-letters/{sequence}")
+        dead_letter = await api.get(f"/dead-letters/{sequence}")
     except RestFailure as failure:
         if failure.status != 404:
             raise
-        return {"sequence": sequence, "letter": None, "fields": []}
-    return {"sequence": sequence, "letter": letter, "fields": fields_of(letter)}
+        return {"sequence": sequence, "dead_letter": None, "fields": []}
+    return {"sequence": sequence, "dead_letter": dead_letter, "fields": fields_of(dead_letter)}
 
 
 async def _page(api: RestClient, group: str, after: int) -> dict[str, Any]:
@@ -234,13 +225,15 @@ async def _page(api: RestClient, group: str, after: int) -> dict[str, Any]:
 
 
 async def _of_group(api: RestClient, group: str, after: int) -> tuple[list[int], bool]:
-    """Returns the first dead letters of a group after a sequence, and whether others follow."""
+    """Returns the first dead letters of a group after a sequence, and whether others may follow."""
     found: list[int] = []
+    has_next = False
     async for page in _pages(api, group, after):
         found += [one["sequence"] for one in page["dead_letters"]]
+        has_next = bool(next_cursor(page))
         if len(found) > MAX_ACTS:
             break
-    return found[:MAX_ACTS], len(found) > MAX_ACTS
+    return found[:MAX_ACTS], has_next or len(found) > MAX_ACTS
 
 
 async def _pages(api: RestClient, group: str, after: int) -> AsyncIterator[dict[str, Any]]:
@@ -251,10 +244,3 @@ async def _pages(api: RestClient, group: str, after: int) -> AsyncIterator[dict[
         yield page
         if not (cursor := next_cursor(page)):
             return
-
-
-def _without_scope(request: Request, failure: RestFailure) -> Response:
-    """Returns the page that says what a key without the scope lacks. Raises any other failure."""
-    if failure.kind != MISSING_SCOPE:
-        raise failure
-    return render(request, "needs_admin.html", 403, subject="letters", detail=failure.detail)

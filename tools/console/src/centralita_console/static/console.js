@@ -77,7 +77,7 @@ function connectSelection() {
   if (!all) return;
   all.hidden = false;
   all.addEventListener("change", () => {
-    for (const box of document.querySelectorAll("input[name=call], input[name=letter]")) box.checked = all.checked;
+    for (const box of document.querySelectorAll("input[name=call], input[name=dead_letter]")) box.checked = all.checked;
   });
 }
 

@@ -15,16 +15,16 @@ class Field:
     reasons: tuple[str, ...]
 
 
-def fields_of(letter: Mapping[str, Any]) -> list[Field]:
+def fields_of(dead_letter: Mapping[str, Any]) -> list[Field]:
     """Returns the fields in the order of the message. Those that a reason names and that it lacks come first.
 
     A reason of the contract is ``path: text``. Any other one has the path ``""``.
     """
-    body = (letter.get("message") or {}).get("body")
+    body = (dead_letter.get("message") or {}).get("body")
     values = list(_leaves(body, ())) if isinstance(body, dict | list) else []
     paths = {path for path, _ in values}
     named: dict[str, list[str]] = {}
-    for reason in letter["reasons"]:
+    for reason in dead_letter["reasons"]:
         path, separator, text = reason.partition(": ")
         is_path = bool(separator) and " " not in path
         known = _owner(path, paths) if is_path else ""
