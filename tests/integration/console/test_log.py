@@ -18,6 +18,7 @@ from tests.integration.console.conftest import log_in, parsed, words
 from tests.integration.console.test_pages import HOSTILE, assert_safe
 from tests.integration.edge.conftest import API_KEY, LIMITED, Orchestrator, secret_of
 
+from centralita_console import live_log
 from centralita_console.app import api_client, create_app
 from centralita_console.pages import log
 from centralita_console.settings import Settings
@@ -187,9 +188,8 @@ async def test_a_browser_that_does_not_read_is_disconnected_and_told_to_load_the
     on_a_port: "OnAPort", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "SEND_SECONDS", 0.5)
-    monkeypatch.setattr(log, "MESSAGES_PER_SECOND", 1_000)
-    monkeypatch.setattr(log, "MAX_WAITING", 5)
-    monkeypatch.setattr(log, "line_of", lambda resource: {"text": "w" * 100_000})  # few lines fill the buffers
+    monkeypatch.setattr(live_log, "MAX_KEPT", 5)
+    monkeypatch.setattr(live_log, "line_of", lambda resource: {"text": "w" * 100_000})  # few lines fill the buffers
     busy = FastAPI()
 
     @busy.get("/api/v1/events")

@@ -20,7 +20,7 @@ from tests.integration.edge.conftest import LIMITED, Orchestrator, secret_of
 from tests.integration.edge.test_admission import STATE
 from tests.integration.edge.test_lists import CALL
 
-from centralita_console import live
+from centralita_console import live, live_views
 from centralita_console.board import Board, Card
 from centralita_console.rest_client import Unreachable
 from chassis.event_log import EventLog
@@ -136,7 +136,7 @@ async def test_browsers_with_one_key_share_one_stream_and_others_do_not(
     ):
         for messages in (first, second, other):
             await begun(messages)
-        watchers = {campaign: one.watchers for (_, campaign), one in console.state.live._boards.items()}
+        watchers = {campaign: one.watchers for (*_, campaign), one in console.state.live._views.items()}
 
     assert watchers == {"": 2, "spring": 1}
 
@@ -144,9 +144,9 @@ async def test_browsers_with_one_key_share_one_stream_and_others_do_not(
 async def test_no_stream_remains_when_no_browser_watches(watcher: httpx.AsyncClient, console: FastAPI) -> None:
     async with watching(watcher) as messages:
         await begun(messages)
-        [followed] = console.state.live._boards.values()
+        [followed] = console.state.live._views.values()
     async with asyncio.timeout(30):
-        while console.state.live._boards or not followed.task.done():
+        while console.state.live._views or not followed.task.done():
             await asyncio.sleep(0.01)
 
 
@@ -171,7 +171,7 @@ async def test_after_the_rest_api_was_away_the_board_continues(
 ) -> None:
     async with watching(watcher) as messages:
         await begun(messages)
-        [followed] = console.state.live._boards.values()
+        [followed] = console.state.live._views.values()
         async with broken(monkeypatch):
             await calls.append(campaign_paused("spring"))  # the next event, which breaks the stream
             assert "Not current" in words(await board_with(messages, "Not current"))
@@ -241,7 +241,7 @@ async def test_a_stream_of_an_unknown_call_ends(watcher: httpx.AsyncClient) -> N
 async def test_streams_of_calls_end_with_the_process_and_count_as_watchers(
     watcher: httpx.AsyncClient, console: FastAPI, waiting: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MAX_WATCHERS", 1)
+    monkeypatch.setattr(live_views, "MAX_WATCHERS", 1)
     path = f"/calls/{waiting.call_id}/live"
     async with watching(watcher, path) as messages:
         await anext(messages)
@@ -286,7 +286,7 @@ async def test_a_stream_needs_a_session(console_url: str) -> None:
 async def test_too_many_watchers_are_told_to_come_back_later(
     watcher: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MAX_WATCHERS", 1)
+    monkeypatch.setattr(live_views, "MAX_WATCHERS", 1)
     async with watching(watcher) as messages:
         await begun(messages)
         refused = await watcher.get("/now/board")

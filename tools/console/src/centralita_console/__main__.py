@@ -9,7 +9,7 @@ from types import FrameType
 import uvicorn
 
 from centralita_console.app import api_client, create_app, file_client
-from centralita_console.live import LiveBoards
+from centralita_console.live_views import LiveViews
 from centralita_console.settings import Settings
 from chassis import logging_setup
 from chassis.serve import http_config
@@ -39,15 +39,15 @@ async def serve(settings: Settings) -> None:
 class _Server(uvicorn.Server):
     """A server that ends the streams of browsers at a signal. uvicorn alone waits for them first."""
 
-    def __init__(self, config: uvicorn.Config, boards: LiveBoards) -> None:
+    def __init__(self, config: uvicorn.Config, views: LiveViews) -> None:
         super().__init__(config)
-        self._boards = boards
+        self._views = views
         self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins the stop. Python calls it between two instructions of the main thread."""
         super().handle_exit(sig, frame)
-        self._loop.call_soon_threadsafe(self._boards.stop)
+        self._loop.call_soon_threadsafe(self._views.stop)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, StaleForm, door_of, typed_in
-from centralita_console.live import LiveBoards
+from centralita_console.live_views import LiveViews
 from centralita_console.pages import (
     audit,
     call,
@@ -62,7 +62,7 @@ def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncCl
     token = settings.console_token.get_secret_value() if settings.console_token else None
     api_key = settings.console_api_key.get_secret_value() if settings.console_api_key else None
     app.state.door = Door(Sessions(), LoginToken(token, api_key), http, settings.is_secure, files)
-    app.state.live = LiveBoards()
+    app.state.live = LiveViews()
     app.state.slow_browsers = log.SlowBrowsers()
     app.state.uploads = RunningUploads()
     # The last one added runs first.

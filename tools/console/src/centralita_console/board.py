@@ -52,12 +52,11 @@ class Card:
 
 @dataclass(slots=True)
 class Board:
-    """The open calls by id, and the last endings, newest first. `version` changes with every change."""
+    """The open calls by id, and the last endings, newest first."""
 
     open_calls: OrderedDict[str, Card] = field(default_factory=OrderedDict)
     endings: list[Card] = field(default_factory=list)
     sequence: int = 0
-    version: int = 0
     changed: set[str] = field(default_factory=set)
     """Calls that events have changed since the board began. The lists may be older."""
 
@@ -73,14 +72,13 @@ class Board:
         ended = [card for card in self.endings if card.call_id in self.changed]
         ended += [card for card in endings if card.call_id not in self.changed]
         self.endings = sorted(ended, key=lambda card: card.since, reverse=True)[:MAX_ENDINGS]
-        self.version += 1
 
-    def apply(self, sequence: int, resource: Mapping[str, Any]) -> None:
-        """Applies one event. Events that are no decision about a call change nothing."""
+    def apply(self, sequence: int, resource: Mapping[str, Any]) -> bool:
+        """Applies one event. Returns whether it is a decision about a call: others change nothing."""
         self.sequence = max(self.sequence, sequence)
         call = resource["data"].get("call")
         if not call:
-            return
+            return False
         card = Card.of_decision(call)
         if len(self.changed) < MAX_OPEN:
             self.changed.add(card.call_id)
@@ -93,7 +91,7 @@ class Board:
             self.endings = [one for one in self.endings if one.call_id != card.call_id]
             while len(self.open_calls) > MAX_OPEN:
                 self.open_calls.popitem(last=False)
-        self.version += 1
+        return True
 
     def columns(self) -> list[tuple[CallStatus, int, list[Card]]]:
         """Returns each column: its status, how many calls it has, and the cards that are shown, longest first."""

@@ -1,12 +1,11 @@
 """Boards that browsers watch: one stream of the REST API for all browsers with the same key and campaign.
 
-A browser is sent the newest board, at most `MAX_RENDERS_PER_SECOND` times a second. A slow one skips the boards in
-between, so it costs no memory, and misses nothing: each board is complete.
+A browser is sent the newest board. Each board is complete, so who skips some misses nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,14 +13,13 @@ import structlog
 
 from centralita_console.board import COLUMNS, MAX_ENDINGS, Board, Card
 from centralita_console.event_stream import streamed_events
+from centralita_console.live_views import LiveView, LiveViews
 from centralita_console.rest_client import RestClient, RestFailure, Unreachable
 from chassis.background import run_in_background
 
 logger = structlog.get_logger()
 
-MAX_RENDERS_PER_SECOND = 4
 MAX_BACKOFF_SECONDS = 10.0
-MAX_WATCHERS = 500
 LIST_SIZE = 200
 FIGURE_SECONDS = 2.0
 RARE_ROUNDS = 15
@@ -31,37 +29,13 @@ PROJECTED_SECONDS = 5
 
 
 @dataclass(slots=True)
-class LiveBoard:
-    """A board, and the task that keeps it current while browsers watch it. `problem`: why it is not current now."""
+class LiveBoard(LiveView):
+    """A board that is kept current. `problem`: why it is not current now."""
 
     board: Board = field(default_factory=Board)
     figures: object = None
     """What the page shows beside the calls (`centralita_console.pages.figures`)."""
     problem: Exception | None = None
-    watchers: int = 0
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def is_followed(self) -> bool:
-        """Whether the task still keeps the board current. If it has failed, browsers connect again."""
-        return self.task is not None and not self.task.done()
-
-    def wake(self) -> None:
-        """Lets every watcher look at the board."""
-        self.changed.set()
-        self.changed = asyncio.Event()
-
-    async def newer_than(self, version: int, timeout_seconds: float) -> bool:
-        """Waits until the board has another version; false if that takes longer."""
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
-        while self.board.version == version:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self.changed.wait()
-            except TimeoutError:
-                return False
-        return True
 
 
 class Figures(Protocol):
@@ -71,54 +45,12 @@ class Figures(Protocol):
         """Returns the figures. Raises RestFailure and Unreachable."""
 
 
-class TooManyWatchers(Exception):
-    """`MAX_WATCHERS` streams to browsers are open."""
-
-
-class LiveBoards:
-    """The boards that are watched now, by API key and campaign."""
-
-    def __init__(self) -> None:
-        self._boards: dict[tuple[str, str], LiveBoard] = {}
-        self._streams: set[asyncio.Event] = set()
-        self.must_stop = asyncio.Event()
-
-    @contextmanager
-    def admitted(self) -> Iterator[asyncio.Event]:
-        """Counts a stream to a browser. Yields an event that is set when it must end. Raises TooManyWatchers."""
-        if len(self._streams) >= MAX_WATCHERS:
-            raise TooManyWatchers
-        wake = asyncio.Event()
-        self._streams.add(wake)
-        try:
-            yield wake
-        finally:
-            self._streams.discard(wake)
-
-    @asynccontextmanager
-    async def watch(self, api: RestClient, campaign_id: str, reader: Figures) -> AsyncIterator[LiveBoard]:
-        """Yields the board of a campaign, or of everything that the key may see. Raises TooManyWatchers."""
-        key = (api.api_key, campaign_id)
-        with self.admitted():
-            live = self._boards.setdefault(key, LiveBoard())
-            live.watchers += 1
-            live.task = live.task or asyncio.create_task(_follow(live, api, campaign_id, reader), name="live-board")
-            try:
-                yield live
-            finally:
-                live.watchers -= 1
-                if not live.watchers:
-                    self._boards.pop(key, None)
-                    live.task.cancel()
-
-    def stop(self) -> None:
-        """Ends the streams of all browsers, for which the server would wait otherwise."""
-        self.must_stop.set()
-        for wake in self._streams:
-            wake.set()
-        for live in self._boards.values():
-            live.board.version += 1
-            live.wake()
+@asynccontextmanager
+async def watch_board(views: LiveViews, api: RestClient, campaign_id: str, reader: Figures) -> AsyncIterator[LiveBoard]:
+    """Yields the board of a campaign, or of everything that the key may see. Raises TooManyWatchers."""
+    key = ("board", api.api_key, campaign_id)
+    async with views.watch(key, LiveBoard, lambda live: _follow(live, api, campaign_id, reader)) as live:
+        yield live
 
 
 async def _follow(live: LiveBoard, api: RestClient, campaign_id: str, reader: Figures) -> None:
@@ -131,19 +63,18 @@ async def _follow(live: LiveBoard, api: RestClient, campaign_id: str, reader: Fi
                 await load(live.board, api, campaign_id)
                 live.figures = await _figures_after(live.figures, reader)
                 live.problem, pause_seconds = None, 0.5
-                live.wake()
+                live.change()
                 async with (
                     run_in_background(_load_again(live, api, campaign_id)),
                     run_in_background(_refresh_figures(live, reader)),
                 ):
                     async for event in events:
-                        live.board.apply(event.sequence, event.resource)
-                        live.wake()
+                        if live.board.apply(event.sequence, event.resource):
+                            live.change()
         except (RestFailure, Unreachable) as error:
             logger.warning("board_not_current", reason=str(error))
             live.problem = error
-            live.board.version += 1
-            live.wake()
+            live.change()
         await asyncio.sleep(pause_seconds)
         pause_seconds = min(2 * pause_seconds, MAX_BACKOFF_SECONDS)
 
@@ -155,7 +86,7 @@ async def _load_again(live: LiveBoard, api: RestClient, campaign_id: str) -> Non
         await load(live.board, api, campaign_id)
     except (RestFailure, Unreachable) as error:
         logger.warning("board_not_completed", reason=str(error))
-    live.wake()
+    live.change()
 
 
 async def _refresh_figures(live: LiveBoard, reader: Figures) -> None:
@@ -167,8 +98,7 @@ async def _refresh_figures(live: LiveBoard, reader: Figures) -> None:
         figures = await _figures_after(live.figures, reader, is_partial=rounds % RARE_ROUNDS != 0)
         if figures != live.figures:
             live.figures = figures
-            live.board.version += 1
-            live.wake()
+            live.change()
 
 
 async def _figures_after(before: object, reader: Figures, *, is_partial: bool = False) -> object:

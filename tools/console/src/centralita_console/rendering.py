@@ -107,3 +107,8 @@ def render_text(request: Request, template: str, **values: Any) -> str:
     session: Session | None = getattr(request.state, "session", None)
     page = environment(language).get_template(template)
     return page.render(language=language, session=session, path=request.url.path, **values)
+
+
+def render_shared(language: str, template: str, **values: Any) -> str:
+    """Returns a part of a page that is the same for every session: its template knows neither session nor request."""
+    return environment(language).get_template(template).render(language=language, **values)

@@ -3,28 +3,29 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from centralita_console.authentication import Api, PostedForm, door_of
 from centralita_console.call_story import conversation_of, groups_of, is_message
 from centralita_console.event_stream import StreamedEvent, message, streamed_events
-from centralita_console.live import LiveBoards, TooManyWatchers
-from centralita_console.rendering import render, render_text
+from centralita_console.live_views import LiveView, LiveViews, TooManyWatchers
+from centralita_console.rendering import language_of, render, render_shared
 from centralita_console.responses import Compressed
 from centralita_console.rest_client import RestClient, RestFailure, Unreachable
-from chassis.background import run_in_background
 from contracts import RETRYABLE_STATUSES, CallStatus
 from contracts.vocabulary import LIVE_STATUSES
 from records.decisions import name_of, reason_of
 
 router = APIRouter()
+logger = structlog.get_logger()
 MAX_SEQUENCE = 2**53 - 1
 PING_SECONDS = 15.0
-SECONDS_BETWEEN_PARTS = 1.0
 At = Annotated[int | None, Query(ge=0, le=MAX_SEQUENCE)]
 
 
@@ -61,57 +62,72 @@ async def stream_story(request: Request, api: Api, call_id: UUID) -> Response:
 
 
 @dataclass(slots=True)
-class _Feed:
-    """The events of a call so far. `wake` is set at each event, and at the end of the stream."""
+class LiveCall(LiveView):
+    """A call that goes on: what the templates show, for all browsers with the same key that look at it."""
 
-    wake: asyncio.Event
-    events: list[dict[str, Any]] = field(default_factory=list)
-    is_over: bool = False
-
-    async def read(self, streamed: AsyncIterator[StreamedEvent]) -> None:
-        """Reads until the stream ends."""
-        try:
-            async for event in streamed:
-                self.events.append(event.resource)
-                self.wake.set()
-        finally:
-            self.is_over = True
-            self.wake.set()
+    min_seconds: float = 1.0
+    view: dict[str, Any] = field(default_factory=dict)
 
 
-async def _parts(request: Request, api: RestClient, call_id: UUID) -> AsyncIterator[str]:
-    boards: LiveBoards = request.app.state.live
+async def _parts(request: Request, api: RestClient, call_id: UUID) -> AsyncIterator[str | bytes]:
+    views: LiveViews = request.app.state.live
+    language, version = language_of(request), 0
     try:
-        with boards.admitted() as wake:
-            async with streamed_events(api, {"call_id": str(call_id)}) as streamed:
-                feed = _Feed(wake)
-                async with run_in_background(feed.read(streamed)):
-                    async for part in _changes(request, boards, api, call_id, feed):
-                        yield part
-    except (RestFailure, Unreachable, TooManyWatchers):
-        yield "retry: 5000\n\n"
+        async with views.watch(("call", api.api_key, str(call_id)), LiveCall, partial(_follow, api, call_id)) as live:
+            while door_of(request).session_of(request) and not live.is_stopped:
+                if await live.newer_than(version, PING_SECONDS):
+                    version = live.published
+                    yield live.text(language, partial(_message, live, language))
+                elif live.is_followed:
+                    yield ": nothing changed\n\n"
+                else:
+                    break
+            if live.view and live.view["is_final"]:
+                yield "event: ended\ndata: ended\n\n"
+                return
+    except TooManyWatchers:
+        pass
+    yield "retry: 5000\n\n"
 
 
-async def _changes(
-    request: Request, boards: LiveBoards, api: RestClient, call_id: UUID, feed: _Feed
-) -> AsyncIterator[str]:
-    """Yields the story after each change, and a last message when the call has ended."""
-    while not boards.must_stop.is_set() and door_of(request).session_of(request):
-        try:
-            async with asyncio.timeout(PING_SECONDS):
-                await feed.wake.wait()
-        except TimeoutError:
-            yield ": nothing changed\n\n"
-            continue
-        feed.wake.clear()
-        view = _view_of(await api.get(f"/calls/{call_id}/story"), feed.events, None)
-        yield message(render_text(request, "parts/story.html", **view), view["story"]["sequence"])
-        if view["is_final"]:
-            yield "event: ended\ndata: ended\n\n"
-            return
-        if feed.is_over:
-            return
-        await asyncio.sleep(SECONDS_BETWEEN_PARTS)
+def _message(live: LiveCall, language: str) -> str:
+    text = render_shared(language, "parts/story.html", **live.view)
+    return message(text, live.view["story"]["sequence"])
+
+
+async def _follow(api: RestClient, call_id: UUID, live: LiveCall) -> None:
+    """Reads the story after each change, until the call or its stream has ended."""
+    events: list[dict[str, Any]] = []
+    has_news = asyncio.Event()
+    try:
+        async with (
+            streamed_events(api, {"call_id": str(call_id)}) as streamed,
+            asyncio.TaskGroup() as group,
+        ):
+            reading = group.create_task(_collect(streamed, events, has_news))
+            while not (live.view and live.view["is_final"]):
+                await has_news.wait()
+                has_news.clear()
+                live.view = _view_of(await api.get(f"/calls/{call_id}/story"), events, None)
+                live.change()
+                if reading.done():
+                    break
+                await asyncio.sleep(live.min_seconds)
+            reading.cancel()
+    except* (RestFailure, Unreachable) as errors:
+        logger.warning("call_not_followed", call_id=str(call_id), reason=str(errors.exceptions[0]))
+
+
+async def _collect(
+    streamed: AsyncIterator[StreamedEvent], events: list[dict[str, Any]], has_news: asyncio.Event
+) -> None:
+    """Adds each event until the stream ends. `has_news` is set at each event, and at the end."""
+    try:
+        async for event in streamed:
+            events.append(event.resource)
+            has_news.set()
+    finally:
+        has_news.set()
 
 
 async def _view(api: RestClient, call_id: UUID, at: int | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import json
 import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -20,7 +21,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from centralita_console.authentication import Api, door_of
 from centralita_console.event_stream import StreamedEvent, message, streamed_events
-from centralita_console.live import LiveBoards, TooManyWatchers
+from centralita_console.live_log import LiveLog, watch_log
+from centralita_console.live_views import LiveViews, TooManyWatchers
 from centralita_console.log_lines import Line, line_of, subject_matcher
 from centralita_console.pages.calls import campaign_ids
 from centralita_console.rendering import render
@@ -141,10 +143,11 @@ class _NotRead(Exception):
 class _Feed:
     """The lines that wait for one browser. `wake` is set at each line, and at the end of the stream."""
 
-    wake: asyncio.Event
     matches: Callable[[Line], bool]
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
     lines: list[Line] = field(default_factory=list)
     sequence: int | None = None
+    taken_sequence: int = 0
     is_over: bool = False
     _has_room: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -166,22 +169,31 @@ class _Feed:
     def take(self) -> str:
         """Returns what waits as one message; its id is the last sequence that was read. Lines may be none."""
         lines, self.lines = self.lines, []
+        self.taken_sequence = self.sequence or 0
         self._has_room.set()
-        return message(json.dumps(lines), self.sequence or 0)
+        return message(json.dumps(lines), self.taken_sequence)
 
 
 async def _messages(
     request: Request, api: RestClient, selection: Selection, after_sequence: int | None
 ) -> AsyncGenerator[str, None]:
-    boards: LiveBoards = request.app.state.live
-    parameters = selection.parameters()
+    """Yields the events after a sequence: those of the past by a stream of its own, then those that all share.
+
+    A stream of one call contains what was spoken. Each reader of it has one of its own, which the REST API audits.
+    """
+    views: LiveViews = request.app.state.live
     try:
-        with boards.admitted() as wake:
-            async with streamed_events(api, parameters, after_sequence, has_positions=True) as streamed:
-                feed = _Feed(wake, subject_matcher(selection.subject))
-                async with run_in_background(feed.read(streamed)):
-                    async for part in _changes(request, boards, feed):
+        if selection.call_id:
+            with views.admitted():
+                async with aclosing(_own_parts(request, api, selection, after_sequence)) as parts:
+                    async for part, _ in parts:
                         yield part
+        else:
+            async with watch_log(views, api, selection.parameters()) as live:
+                async for part in _shared_parts(request, api, selection, after_sequence, live):
+                    yield part
+                if live.problem:
+                    raise live.problem
         if door_of(request).session_of(request) is None:
             yield _notice("stop", "ended")
     except RestFailure as failure:
@@ -190,9 +202,45 @@ async def _messages(
         yield _notice("away", "unreachable")
 
 
-async def _changes(request: Request, boards: LiveBoards, feed: _Feed) -> AsyncIterator[str]:
+async def _shared_parts(
+    request: Request, api: RestClient, selection: Selection, after_sequence: int | None, live: LiveLog
+) -> AsyncIterator[str]:
+    version, position, matches = 0, after_sequence, subject_matcher(selection.subject)
+    while live.is_followed and door_of(request).session_of(request):
+        if not await live.newer_than(version, PING_SECONDS):
+            yield ": nothing happened\n\n"
+            continue
+        version = live.published
+        if position is None:
+            position = live.sequence
+        if not live.has_all_after(position):
+            async with aclosing(_own_parts(request, api, selection, position)) as parts:
+                async for part, position in parts:
+                    yield part
+                    if live.has_all_after(position):
+                        break
+                else:
+                    return
+        text, position = live.after(position, matches), max(position, live.sequence)
+        yield message(text, position)
+
+
+async def _own_parts(
+    request: Request, api: RestClient, selection: Selection, after_sequence: int | None
+) -> AsyncGenerator[tuple[str, int], None]:
+    """Yields what was read by a stream of its own, and up to which sequence."""
+    async with streamed_events(api, selection.parameters(), after_sequence, has_positions=True) as streamed:
+        feed, views = _Feed(subject_matcher(selection.subject)), request.app.state.live
+        with views.woken_at_stop(feed.wake):
+            async with run_in_background(feed.read(streamed)):
+                async for part in _changes(request, feed):
+                    yield part, feed.taken_sequence
+
+
+async def _changes(request: Request, feed: _Feed) -> AsyncIterator[str]:
     """Yields what was read, at most `MESSAGES_PER_SECOND` times a second, while the session and the stream last."""
-    while not boards.must_stop.is_set() and door_of(request).session_of(request):
+    views: LiveViews = request.app.state.live
+    while not views.must_stop.is_set() and door_of(request).session_of(request):
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await feed.wake.wait()

@@ -1,7 +1,7 @@
 """The first page: what happens now. The board is rendered at once, and then sent again whenever it changes."""
 
-import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -10,10 +10,11 @@ from fastapi.responses import StreamingResponse
 from centralita_console.authentication import Api, door_of
 from centralita_console.board import MAX_CARDS, Board
 from centralita_console.event_stream import message
-from centralita_console.live import MAX_RENDERS_PER_SECOND, LiveBoard, LiveBoards, TooManyWatchers, load
+from centralita_console.live import LiveBoard, load, watch_board
+from centralita_console.live_views import LiveViews, TooManyWatchers
 from centralita_console.pages.calls import NEEDS_CAMPAIGN, campaign_ids
 from centralita_console.pages.figures import FigureReader, read_or_none
-from centralita_console.rendering import render, render_text
+from centralita_console.rendering import language_of, render, render_shared
 from centralita_console.rest_client import RestClient, RestFailure
 
 router = APIRouter()
@@ -48,29 +49,28 @@ async def show_now(request: Request, api: Api, campaign_id: Campaign = "") -> Re
 @router.get("/now/board")
 async def stream_board(request: Request, api: Api, campaign_id: Campaign = "") -> Response:
     """Sends the board whenever it changes, until the session or the process ends."""
-    live_boards: LiveBoards = request.app.state.live
-    parts = _parts(request, live_boards, api, campaign_id)
-    return StreamingResponse(parts, media_type="text/event-stream")
+    return StreamingResponse(_parts(request, api, campaign_id), media_type="text/event-stream")
 
 
-async def _parts(request: Request, boards: LiveBoards, api: RestClient, campaign_id: str) -> AsyncIterator[str]:
+async def _parts(request: Request, api: RestClient, campaign_id: str) -> AsyncIterator[str | bytes]:
+    views: LiveViews = request.app.state.live
+    language = language_of(request)
     try:
-        async with boards.watch(api, campaign_id, FigureReader(api, campaign_id)) as live:
+        async with watch_board(views, api, campaign_id, FigureReader(api, campaign_id)) as live:
             version = 0  # that of a board that has not begun
-            while live.is_followed and not boards.must_stop.is_set() and door_of(request).session_of(request):
+            while live.is_followed and door_of(request).session_of(request):
                 if not await live.newer_than(version, PING_SECONDS):
                     yield ": nothing changed\n\n"
                     continue
-                version = live.board.version
-                yield _message(request, live)
-                await asyncio.sleep(1 / MAX_RENDERS_PER_SECOND)
+                version = live.published
+                yield live.text(language, partial(_message, live, language))
     except TooManyWatchers:
         yield "retry: 10000\n\n"
 
 
-def _message(request: Request, live: LiveBoard) -> str:
+def _message(live: LiveBoard, language: str) -> str:
     """Returns the board as one event, whose id is the last sequence that it includes."""
     board = live.board
     values = {"figures": live.figures, "columns": board.columns(), "endings": board.endings, "max_cards": MAX_CARDS}
-    text = render_text(request, "parts/board.html", is_current=live.problem is None, **values)
+    text = render_shared(language, "parts/board.html", is_current=live.problem is None, **values)
     return message(text, board.sequence)
