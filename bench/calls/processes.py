@@ -16,6 +16,7 @@ _NAMES = {
     "conversation": "conversation",
     "campaign_stats": "campaign-stats",
     "edge": "edge",
+    "centralita_console": "console",
 }
 SERVICES = ("call-orchestrator", "voice", "edge", "conversation", "campaign-stats")
 _QUIET_SHARE = 0.06

@@ -35,7 +35,7 @@ async def print_profiles(filled: Filled, folder: Path, variant: Variant, driven:
                 await wait_until_quiet()
                 skip += WARM_UP_CALLS + max(driven.values())
             for service in SERVICES:
-                print(f"\n{kind}: {service}, per cent of its samples\n{_top(profiles / service)}", flush=True)
+                print(f"\n{kind}: {service}, per cent of its samples\n{top_functions(profiles / service)}", flush=True)
 
 
 def _reset(system: RunningSystem) -> None:
@@ -44,7 +44,8 @@ def _reset(system: RunningSystem) -> None:
             service.process.send_signal(signal.SIGUSR2)
 
 
-def _top(file: Path) -> str:
+def top_functions(file: Path) -> str:
+    """Returns the functions of a profile that use most of the CPU time, as text."""
     profile = json.loads(file.read_text())
     total = sum(count for _, count in profile["own"]) or 1
     called = [one for one in profile["with_callees"] if one[1] < _MAX_SHARE * total]

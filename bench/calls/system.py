@@ -133,14 +133,16 @@ async def running_servers(checkout: Checkout, folder: Path, variant: Variant) ->
 
 
 @asynccontextmanager
-async def running_services(system: RunningSystem, variant: Variant) -> AsyncIterator[RunningSystem]:
-    """Runs the five services during the block, which begins when each of them is ready."""
+async def running_services(
+    system: RunningSystem, variant: Variant, names: Sequence[str] = tuple(SERVICES)
+) -> AsyncIterator[RunningSystem]:
+    """Runs the named services during the block, which begins when each of them is ready; by default all five."""
     own = json.loads((system.folder / "settings.json").read_text())
     nats_urls = json.loads((system.folder / "nats/urls.json").read_text())
     with ExitStack() as stack:
         listeners = {
             name: stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512)) for name in SERVICES
-        }
+        }  # of all services: the addresses of those that do not run are settings, too
         urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
         own |= {"APP_BASE_URL": urls["edge"], "MEDIA_BASE_URL": urls["voice"], "VOICE_URL": urls["voice"]}
         services = {
@@ -148,7 +150,7 @@ async def running_services(system: RunningSystem, variant: Variant) -> AsyncIter
                 name=name,
                 command=[system.checkout.python, "-m", module],
                 environment={
-                    **_base_environment(variant, name),
+                    **base_environment(variant, name),
                     **own,
                     "NATS_URL": nats_urls[name],
                     "HTTP_FD": str(listeners[name].fileno()),
@@ -157,10 +159,11 @@ async def running_services(system: RunningSystem, variant: Variant) -> AsyncIter
                 inherited=(listeners[name].fileno(),),
             )
             for name, module in SERVICES.items()
+            if name in names
         }
         try:
             await asyncio.gather(*(service.start() for service in services.values()))
-            await _wait_until_ready(urls, services)
+            await _wait_until_ready({name: urls[name] for name in names}, services)
             system.services, system.urls = services, urls
             yield system
         finally:
@@ -168,7 +171,8 @@ async def running_services(system: RunningSystem, variant: Variant) -> AsyncIter
             await asyncio.gather(*(service.stop() for service in services.values()))
 
 
-def _base_environment(variant: Variant, name: str) -> dict[str, str]:
+def base_environment(variant: Variant, name: str) -> dict[str, str]:
+    """Returns the environment of a process without its settings, with the profiler if it runs."""
     base = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")}
     if variant.profile:
         base |= {"PYTHONPATH": str(Path(__file__).parent / "profiling"), "BENCH_PROFILE": str(variant.profile / name)}

@@ -1,0 +1,172 @@
+"""``python -m bench.console``: what browsers cost that watch the console while events are stored.
+
+Real processes run: nats-server, MongoDB, campaign-stats, edge and console. A driver appends 100 decisions a second
+about 200 calls in progress. Browsers watch a view: the board of the first page, one call that speaks meanwhile, or the
+live log. Without a browser, with one and with all of them, it prints the CPU seconds per second of the console, of the
+edge and of nats-server, what arrived, the time from an append to its receipt, and how much memory grew.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.calls.processes import read_usage
+from bench.calls.profiles import top_functions
+from bench.console.system import ConsoleSystem, running_console_system
+from bench.console.watching import Browser, latencies, percentile, watching
+
+SIZES = (1_000, 100_000)
+BROWSERS = 50
+EVENTS_PER_SECOND = 100.0
+WARM_UP_SECONDS = 6.0
+"""Longer than the board needs to read its lists a second time."""
+VIEWS = {"now": "/now/board", "call": "/calls/{call}/live", "log": "/log/events"}
+PROCESSES = ("console", "edge", "nats-server")
+MAX_CORES = 0.5
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What one view cost with some browsers: CPU seconds per second by process, and what the browsers received."""
+
+    events: int
+    view: str
+    browsers: int
+    keys: int
+    seconds: float
+    cores: dict[str, float]
+    growth_mb: dict[str, float]
+    is_complete: bool
+    messages: int
+    messages_per_second: float
+    bytes_per_second: float
+    p50: float
+    p95: float
+
+
+async def watch(system: ConsoleSystem, events: int, view: str, browsers: int, seconds: float, keys: int) -> Watched:
+    """Measures one view. Every browser must have received the last event in the end."""
+    path = VIEWS[view].format(call=system.call.call_id)
+    cookies = [system.cookies[number % keys] for number in range(browsers)]
+    driver = system.driver
+    async with watching(system.url, path, cookies) as open_browsers:
+        await driver.run(EVENTS_PER_SECOND, WARM_UP_SECONDS)
+        driver.begin()
+        before, received = read_usage(), [(len(one.received), one.size) for one in open_browsers]
+        began_at = time.perf_counter()
+        await driver.run(EVENTS_PER_SECOND, seconds)
+        took, after = time.perf_counter() - began_at, read_usage()
+        relevant = driver.spoken_at if view == "call" else driver.appended_at
+        is_complete = await _have_received(open_browsers, max(relevant)) if open_browsers else True
+        delays = [delay for one in open_browsers for delay in latencies(one, relevant)]
+    used = after.since(before)
+    new = [(len(one.received) - n, one.size - size) for one, (n, size) in zip(open_browsers, received, strict=True)]
+    return Watched(
+        events=events,
+        view=view if browsers else "none",
+        browsers=browsers,
+        keys=keys,
+        seconds=took,
+        cores={name: used[name] / seconds for name in PROCESSES},  # for the events of so many seconds
+        growth_mb={name: (after.resident_bytes[name] - before.resident_bytes[name]) / 1e6 for name in PROCESSES},
+        is_complete=is_complete,
+        messages=sum(n for n, _ in new),
+        messages_per_second=sum(n for n, _ in new) / took / max(1, browsers),
+        bytes_per_second=sum(size for _, size in new) / took / max(1, browsers),
+        p50=percentile(delays, 0.5),
+        p95=percentile(delays, 0.95),
+    )
+
+
+async def _have_received(browsers: Sequence[Browser], sequence: int) -> bool:
+    """Waits until every browser has an id that is not before a sequence; false after 10 s."""
+    for _ in range(200):
+        if all(browser.last_id >= sequence for browser in browsers):
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+def print_table(found: Sequence[Watched]) -> None:
+    """Prints the measurements, one in a row."""
+    table = Table(title=f"{EVENTS_PER_SECOND:.0f} events a second: CPU seconds per second (at most {MAX_CORES})")
+    columns = ("events before", "view", "browsers", "keys", *PROCESSES, "ratio", "all arrived")
+    for column in (*columns, "messages/s", "kB/s each", "p50 ms", "p95 ms", "console MB", "edge MB"):
+        table.add_column(column, justify="right")
+    for one in found:
+        single = next((two for two in found if _is_base(two, one)), one)
+        table.add_row(
+            *(f"{one.events:,}", one.view, str(one.browsers), str(one.keys)),
+            *(f"{one.cores[name]:.3f}" for name in PROCESSES),
+            f"{one.cores['console'] / single.cores['console']:.2f}" if one.browsers > 1 else "",
+            "yes" if one.is_complete else "NO",
+            *(f"{one.messages_per_second:.1f}", f"{one.bytes_per_second / 1000:.0f}"),
+            *(f"{1000 * one.p50:.0f}", f"{1000 * one.p95:.0f}"),
+            *(f"{one.growth_mb[name]:+.1f}" for name in ("console", "edge")),
+        )
+    Console(width=160).print(table)
+
+
+def _is_base(one: Watched, other: Watched) -> bool:
+    return (one.events, one.view, one.browsers) == (other.events, other.view, 1)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.console", description=__doc__)
+    parser.add_argument("--events", type=int, nargs="+", default=SIZES, help="events in the log before the run")
+    parser.add_argument("--views", nargs="+", choices=list(VIEWS), default=list(VIEWS))
+    parser.add_argument("--browsers", type=int, default=BROWSERS, help="how many watch one view")
+    parser.add_argument("--keys", type=int, nargs="+", default=[1], help="API keys with which they are logged in")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long each measurement lasts")
+    parser.add_argument("--profile", action="store_true", help="print the top functions of console and edge, too")
+    parser.add_argument("--folder", type=Path, help="where logs are written (default: a temporary folder)")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    return parser.parse_args(argv)
+
+
+async def main(argv: Sequence[str] | None = None) -> int:
+    """Measures and prints the tables. Returns 1 if an event did not arrive."""
+    arguments = _arguments(argv)
+    found: list[Watched] = []
+    with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="bench-console-") as name:
+        for events in arguments.events:
+            folder = Path(name) / str(events)
+            profile = folder / "profiles" if arguments.profile else None
+            found += await _measure(folder, events, arguments, profile)
+            if profile:
+                for process in ("console", "edge"):
+                    print(f"\n{process}, per cent of its samples\n{top_functions(profile / process)}", flush=True)
+    print_table(found)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(one) for one in found], indent=2))
+    return 0 if all(one.is_complete for one in found) else 1
+
+
+async def _measure(folder: Path, events: int, arguments: argparse.Namespace, profile: Path | None) -> list[Watched]:
+    found = []
+    async with running_console_system(folder, events, max(arguments.keys), profile) as system:
+        await system.driver.prime()
+        if not profile:
+            found.append(await watch(system, events, "now", 0, arguments.seconds, 1))
+        for view in arguments.views:
+            for keys in arguments.keys:
+                for browsers in (arguments.browsers,) if profile or keys > 1 else (1, arguments.browsers):
+                    if profile:
+                        system.signal(signal.SIGUSR2)
+                    found.append(await watch(system, events, view, browsers, arguments.seconds, keys))
+                    print(f"{found[-1]}", file=sys.stderr, flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
