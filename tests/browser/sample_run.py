@@ -1,6 +1,7 @@
 """A system like that of the demo: campaigns, and calls with every outcome that the tests look at."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -43,6 +44,22 @@ LONG_WORD = "W" * 19_000
 HOSTILE_CAMPAIGN = "hostile-" + "w" * 90
 HOSTILE_TERMS = {"campaign_id": HOSTILE_CAMPAIGN, "name": MARKUP, "company": "Example Clinic"}
 HOSTILE_NUMBER = "+12125550140"
+DRAFT = "spring-offer"
+DRAFT_TERMS = {
+    "campaign_id": DRAFT,
+    "name": MARKUP,
+    "company": "Example Clinic",
+    "purpose": "service",
+    "script_template": "Hello {{name}}, we have an offer.",
+}
+WRONG_REQUESTS: tuple[object, ...] = (
+    {"phone_number": "212 555 0141", "contact_id": "c-1"},
+    {"phone_number": "212 555 0142", "contact_id": "c-2"},
+    {"phone_number": "212 555 0143", "variables": {HOSTILE: [HOSTILE]}, MARKUP: HOSTILE, "note": LONG_WORD},
+)
+"""Requests that become dead letters: two of them for the same reason, then `HOSTILE_DEAD_LETTER`."""
+HOSTILE_DEAD_LETTER = len(WRONG_REQUESTS)
+_HOSTILE_CELL = '"{}"'.format(HOSTILE.replace('"', '""'))
 BEHAVIOURS = {
     "retried": ["busy", "human"],
     "invalid": ["invalid"],
@@ -86,6 +103,31 @@ class SampleRun:
             answer = await self.rest.post(f"/api/v1/campaigns{path}", json=body)
             assert answer.is_success, answer.text
         return str(terms["campaign_id"])
+
+    async def draft_campaign(self, terms: Mapping[str, Any]) -> str:
+        """Creates a campaign, and returns its id once contacts can be added."""
+        answer = await self.rest.post("/api/v1/campaigns", json=terms)
+        assert answer.is_success, answer.text
+        path = f"/api/v1/campaigns/{terms['campaign_id']}"
+        async with asyncio.timeout(60):
+            while (await self.rest.get(path)).json()["status"] != "draft":
+                await asyncio.sleep(0.1)
+        return str(terms["campaign_id"])
+
+    async def add_contacts(self, campaign_id: str, rows: str) -> None:
+        """Adds contacts to a campaign from the text of a CSV file."""
+        path, headers = f"/api/v1/campaigns/{campaign_id}/contacts", {"Content-Type": "text/csv"}
+        answer = await self.rest.post(path, content=rows.encode(), headers=headers)
+        assert answer.is_success, answer.text
+
+    async def dead_letters(self, count: int) -> list[dict[str, Any]]:
+        """Returns the dead letters once there are so many."""
+        async with asyncio.timeout(60):
+            while True:
+                found: list[dict[str, Any]] = (await self.rest.get("/api/v1/dead-letters")).json()["dead_letters"]
+                if len(found) >= count:
+                    return found
+                await asyncio.sleep(0.1)
 
     async def pause(self, campaign_id: str, reason: str) -> None:
         """Pauses a campaign, and returns when it is paused."""
@@ -174,6 +216,11 @@ async def sample_run(folder: Path) -> AsyncIterator[SampleRun]:
             await wait_until_projected(system.mongo_url, run.calls.values(), timeout=120)
             await run.hear("hostile", f"{HOSTILE} {LONG_WORD}")
             await run.pause(HOSTILE_CAMPAIGN, MARKUP)
+            await run.draft_campaign(DRAFT_TERMS)
+            await run.add_contacts(DRAFT, f"phone_number,contact_id,name\n{HOSTILE_NUMBER},{_HOSTILE_CELL},Ana\n")
+            for wrong in WRONG_REQUESTS:
+                await bus.jetstream().publish(CallRequested.event_name, json.dumps(wrong).encode())
+            await run.dead_letters(len(WRONG_REQUESTS))
             yield run
         finally:
             await bus.close()

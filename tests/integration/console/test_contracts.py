@@ -39,7 +39,8 @@ async def test_an_event_is_shown_with_its_schema_and_example(browser: httpx.Asyn
     shown = words((await browser.get("/contracts/events/call.requested")).text)
 
     assert "appointment-1027" in shown
-    assert "phone_number *" in shown
+    assert "phone_number * string E.164" in shown
+    assert "consent_at string (date-time) or null when the person consented" in shown
     assert '"$defs"' in shown
 
 

@@ -121,6 +121,20 @@ def _name_of(reference: Document) -> str:
     return str(reference["$ref"]).rpartition("/")[2]
 
 
+def type_of(field: Document) -> str:
+    """Returns the type of a field for people, such as ``string (date-time) or null``."""
+    if options := field.get("anyOf") or field.get("oneOf"):
+        return " or ".join(type_of(one) for one in options)
+    if "$ref" in field:
+        return _name_of(field)
+    if values := field.get("enum"):
+        return ", ".join(map(str, values))
+    name = str(field.get("type", "any"))
+    if name == "array":
+        return f"array of {type_of(field.get('items', {}))}"
+    return f"{name} ({field['format']})" if "format" in field else name
+
+
 def example_requests(api_url: str) -> list[str]:
     """Returns the commands that request a call to a fictional number: over NATS, and over REST."""
     [body, *_] = event_contracts()[_REQUEST].examples

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from centralita_console.text_direction import closed
 from chassis.subject_filters import matcher
 from contracts import Event
 from contracts.events import EVENTS
@@ -27,7 +28,7 @@ def line_of(resource: Mapping[str, Any]) -> Line:
         "subject": event.subject if event else _name(resource),
         "event": _name(resource),
         "path": f"/calls/{call_id}?at={resource['sequence']}" if call_id else _campaign_path(event),
-        "text": text if len(text) <= MAX_TEXT_CHARACTERS else text[:MAX_TEXT_CHARACTERS] + "…",
+        "text": closed(text if len(text) <= MAX_TEXT_CHARACTERS else text[:MAX_TEXT_CHARACTERS] + "…"),
     }
 
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from centralita_console.sessions import Session
+from centralita_console.text_direction import closed
 from centralita_console.translations import ENGLISH, LANGUAGES, preferred, translations
 from records.masking import mask_numbers
 
@@ -53,9 +54,9 @@ def _instant(value: str | datetime | None) -> Markup | str:
 
 
 def _shown(text: object) -> str:
-    """Returns a text with masked numbers, cut after `MAX_SHOWN_CHARACTERS`."""
+    """Returns a text with masked numbers, cut after `MAX_SHOWN_CHARACTERS`. Its marks of direction end with it."""
     masked = mask_numbers(str(text))
-    return masked if len(masked) <= MAX_SHOWN_CHARACTERS else masked[:MAX_SHOWN_CHARACTERS] + "…"
+    return closed(masked if len(masked) <= MAX_SHOWN_CHARACTERS else masked[:MAX_SHOWN_CHARACTERS] + "…")
 
 
 def _pretty(document: object) -> str:

@@ -3,7 +3,13 @@
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from centralita_console.authentication import Api
-from centralita_console.contract_pages import event_contracts, example_requests, operations_of, whole_operation
+from centralita_console.contract_pages import (
+    event_contracts,
+    example_requests,
+    operations_of,
+    type_of,
+    whole_operation,
+)
 from centralita_console.rendering import render
 
 router = APIRouter()
@@ -27,7 +33,7 @@ async def show_event(request: Request, _: Api, name: str) -> Response:
     event = event_contracts().get(name)
     if event is None:
         raise HTTPException(404)
-    return render(request, "event_contract.html", event=event)
+    return render(request, "event_contract.html", event=event, type_of=type_of)
 
 
 @router.get("/contracts/operations/{name}")
