@@ -179,3 +179,13 @@ async def test_who_comes_back_reads_what_is_not_kept_any_more_and_then_shares_th
         lines, _ = await lines_until(messages, 1)
         assert [line["event"] for line in lines] == ["campaign.resumed"]
     assert requested["/api/v1/events"] == 2
+
+
+@pytest.mark.parametrize("path", ["", "?at=1000", "/story?at=1000"])
+async def test_the_page_of_a_call_and_the_slider_cost_one_request(
+    watcher: httpx.AsyncClient, talking: Call, requested: Counter[str], path: str
+) -> None:
+    answer = await watcher.get(f"/calls/{talking.call_id}{path}")
+
+    assert answer.status_code == 200
+    assert requested == {f"/api/v1/calls/{talking.call_id}/story": 1}

@@ -41,6 +41,7 @@ from edge.application.rate_limit import RequestLimit
 from edge.composition import build
 from edge.settings import Settings
 from records import messages
+from records.masking import mask_numbers
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As, Orchestrator
@@ -152,6 +153,27 @@ async def test_numbers_are_masked_unless_they_are_asked_for(api: httpx.AsyncClie
     assert (masked["call"]["phone_number"], open_["call"]["phone_number"]) == (MASKED, NUMBER)
     assert NUMBER not in json.dumps(masked)
     assert [one["text"] for one in masked["conversation"]][2] == f"Llame al {MASKED}"
+
+
+async def test_a_story_has_the_events_on_request_by_the_same_read(
+    api: httpx.AsyncClient, ended: Call, bus_client: Client
+) -> None:
+    await bus_client.jetstream().publish(DialPlaced.subject_for(ended.call_id), b'{"attempt": 1}')
+    events = (await api.get(f"/api/v1/calls/{ended.call_id}/events")).json()
+    plain = await story(api, ended, at=1_000)
+    reads = Reads(bus_client)
+    await reads.watch()
+    await story(api, ended)
+    cost = await reads.taken()
+    both = await story(api, ended, events=True)
+    assert 0 < await reads.taken() == cost
+
+    assert "events" not in plain
+    assert both.pop("events") == json.loads(mask_numbers(json.dumps(events, ensure_ascii=False)))
+    assert both == plain
+    early = await story(api, ended, at=plain["sequences"][0], events=True, numbers=True)
+    assert early["events"] == events, "later ones, too"
+    assert len(early["timeline"]) == 1
 
 
 async def test_reading_a_story_is_audited_as_reading_the_events(as_: "As", ended: Call) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from chassis.direct_get import StoredMessage
 from chassis.event_log import StoredEvent
 from chassis.keyring import Keyring
+from chassis.unreadable import UnreadableEvent
 from contracts import Envelope, Event, InvalidMessage, decode
 from contracts.personal import PERSON_HEADER, Opener, json_and_sealed, with_sealed, without_keys
 from contracts.sources import implied_source
@@ -51,6 +52,13 @@ class Message:
         envelope = Envelope.read(self.headers, id=self.identity, time=self.time, source=source)
         event = decode(self.subject, self.body, self.opener or without_keys(self.headers))
         return StoredEvent(event, envelope, self.sequence)
+
+    def decoded(self) -> StoredEvent | UnreadableEvent:
+        """Returns the event with its envelope, or the reasons why this build cannot decode it."""
+        try:
+            return self.stored_event()
+        except InvalidMessage as error:
+            return UnreadableEvent(self.stream, self.sequence, self.subject, self.time, error.reasons)
 
     def event(self) -> Event | None:
         """Returns the event, or None if the message is invalid. (Its consumers make a dead letter of it.)"""

@@ -10,6 +10,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chassis.event_log import StoredEvent
+from chassis.unreadable import UnreadableEvent
 from contracts import (
     AudioFailed,
     AudioReady,
@@ -17,7 +19,6 @@ from contracts import (
     Call,
     CallDecision,
     ConversationEnded,
-    InvalidMessage,
     ReplyGenerated,
     SpeechFallback,
     SpeechHeard,
@@ -28,6 +29,8 @@ from contracts.streams import CALLS
 from records.decisions import ExplainedDecision
 from records.event_description import description
 from records.messages import Message
+
+DecodedMessage = tuple[Message, StoredEvent | UnreadableEvent]
 
 
 class UnknownCall(LookupError):
@@ -87,22 +90,27 @@ class Story(_Part):
 
 def story_of(messages: Iterable[Message], at: int | None = None) -> Story:
     """Returns the story in the messages of one call, up to the sequence `at` of CALLS. Raises UnknownCall."""
-    messages = list(messages)
-    events = [message for message in messages if message.stream == CALLS.name]
-    shown = [message for message in events if at is None or message.sequence <= at]
-    end_at = shown[-1].time if shown else None
-    requests = [message for message in messages if message.stream != CALLS.name]
-    shown_requests = [message for message in requests if end_at is None or message.time <= end_at]
+    return story_of_decoded([(message, message.decoded()) for message in messages], at)
+
+
+def story_of_decoded(decoded: Iterable[DecodedMessage], at: int | None = None) -> Story:
+    """As `story_of`, of messages that are decoded already."""
+    decoded = list(decoded)
+    events = [one for one in decoded if one[0].stream == CALLS.name]
+    shown = [one for one in events if at is None or one[0].sequence <= at]
+    end_at = shown[-1][0].time if shown else None
+    requests = [one for one in decoded if one[0].stream != CALLS.name]
+    shown_requests = [one for one in requests if end_at is None or one[0].time <= end_at]
     draft = _Draft()
-    for message in sorted((*shown_requests, *shown), key=lambda one: (one.time, one.stream == CALLS.name)):
-        draft.add(message)
+    for message, stored in sorted((*shown_requests, *shown), key=_order):
+        draft.add(message, stored)
     if draft.call is None:
         raise UnknownCall(
             f"the call did not exist at sequence {at}; its first event is later" if events else "there is no such call"
         )
     return Story(
-        sequence=shown[-1].sequence,
-        sequences=tuple(message.sequence for message in events),
+        sequence=shown[-1][0].sequence,
+        sequences=tuple(message.sequence for message, _ in events),
         state=tuple(_state(draft.call)),
         prompt=render_known(draft.call.script_template, draft.call.variables),
         call=draft.call,
@@ -110,6 +118,11 @@ def story_of(messages: Iterable[Message], at: int | None = None) -> Story:
         conversation=tuple(_without_replaced_greetings(draft.conversation)),
         decisions=tuple(draft.decisions),
     )
+
+
+def _order(one: DecodedMessage) -> tuple[datetime, bool]:
+    message, _ = one
+    return message.time, message.stream == CALLS.name
 
 
 @dataclass(slots=True)
@@ -121,12 +134,11 @@ class _Draft:
     conversation: list[ConversationLine] = field(default_factory=list)
     decisions: list[ExplainedDecision] = field(default_factory=list)
 
-    def add(self, message: Message) -> None:
+    def add(self, message: Message, stored: StoredEvent | UnreadableEvent) -> None:
         """Adds the next message in the order of time."""
-        try:
-            stored = message.stored_event()
-        except InvalidMessage as error:
-            self.entries.append(_entry(message, ".".join(message.subject.split(".")[:2]), f"invalid: {error}"))
+        if isinstance(stored, UnreadableEvent):
+            text = f"invalid: {'; '.join(stored.reasons)}"
+            self.entries.append(_entry(message, ".".join(message.subject.split(".")[:2]), text))
             return
         event = stored.event
         self.entries.append(_entry(message, event.event_name, description(event)))

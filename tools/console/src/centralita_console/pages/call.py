@@ -96,50 +96,37 @@ def _message(live: LiveCall, language: str) -> str:
 
 
 async def _follow(api: RestClient, call_id: UUID, live: LiveCall) -> None:
-    """Reads the story after each change, until the call or its stream has ended."""
-    events: list[dict[str, Any]] = []
+    """Reads the call after each event, until it or the stream of its events has ended."""
     has_news = asyncio.Event()
     try:
-        async with (
-            streamed_events(api, {"call_id": str(call_id)}) as streamed,
-            asyncio.TaskGroup() as group,
-        ):
-            reading = group.create_task(_collect(streamed, events, has_news))
+        async with streamed_events(api, {"call_id": str(call_id)}) as streamed, asyncio.TaskGroup() as group:
+            waiting = group.create_task(_wait(streamed, has_news))
             while not (live.view and live.view["is_final"]):
                 await has_news.wait()
                 has_news.clear()
-                live.view = _view_of(await api.get(f"/calls/{call_id}/story"), events, None)
+                live.view = await _view(api, call_id, None)
                 live.change()
-                if reading.done():
+                if waiting.done():
                     break
                 await asyncio.sleep(live.min_seconds)
-            reading.cancel()
+            waiting.cancel()
     except* (RestFailure, Unreachable) as errors:
         logger.warning("call_not_followed", call_id=str(call_id), reason=str(errors.exceptions[0]))
 
 
-async def _collect(
-    streamed: AsyncIterator[StreamedEvent], events: list[dict[str, Any]], has_news: asyncio.Event
-) -> None:
-    """Adds each event until the stream ends. `has_news` is set at each event, and at the end."""
+async def _wait(streamed: AsyncIterator[StreamedEvent], has_news: asyncio.Event) -> None:
+    """Sets `has_news` at each event, and when the stream ends."""
     try:
-        async for event in streamed:
-            events.append(event.resource)
+        async for _ in streamed:
             has_news.set()
     finally:
         has_news.set()
 
 
 async def _view(api: RestClient, call_id: UUID, at: int | None) -> dict[str, Any]:
-    """Returns what the templates show. Reading a conversation is audited by the REST API."""
-    parameters = {} if at is None else {"at": at}
-    story, events = await asyncio.gather(
-        api.get(f"/calls/{call_id}/story", parameters), api.get(f"/calls/{call_id}/events")
-    )
-    return _view_of(story, events, at)
-
-
-def _view_of(story: dict[str, Any], events: list[dict[str, Any]], at: int | None) -> dict[str, Any]:
+    """Returns what the templates show, by one request. Reading a conversation is audited by the REST API."""
+    story = await api.get(f"/calls/{call_id}/story", {"events": "true", **({} if at is None else {"at": at})})
+    events = story["events"]
     sequences = story["sequences"]
     return {
         "story": story,
