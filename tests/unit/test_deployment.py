@@ -247,7 +247,7 @@ def test_each_service_is_a_target_whose_container_runs_its_module(service: Servi
 def test_the_console_reaches_neither_the_bus_nor_the_database_and_has_no_secret(composed: dict[str, Any]) -> None:
     console = composed["console"]
     environment = console["environment"]
-    assert environment == {"LOG_LEVEL": "", "API_URL": "http://edge:8000", "CONSOLE_URL": ""}
+    assert environment == {"LOG_LEVEL": "", "API_URL": "http://edge:8000", "CONSOLE_URL": "", "TRACE_URL": ""}
     assert environment.keys() <= _names(Console)
     assert [(port["host_ip"], port["published"]) for port in console["ports"]] == [("127.0.0.1", "8080")]
     sharing = {name for name, part in composed.items() if part["networks"].keys() & console["networks"].keys()}

@@ -79,6 +79,7 @@ KNOWN_TAGS = {
     *("html", "head", "meta", "title", "link", "script", "body", "header", "nav", "main", "section", "dialog"),
     *("a", "form", "label", "input", "select", "option", "datalist", "button", "details", "summary"),
     *("h1", "h2", "h3", "p", "div", "span", "b", "i", "code", "pre", "kbd", "time", "ul", "ol", "li", "dl", "dt", "dd"),
+    "small",
     *("bdi", "table", "thead", "tbody", "tr", "th", "td", "svg", "rect", "progress", "noscript"),
     *("textarea", "fieldset", "legend"),
 }

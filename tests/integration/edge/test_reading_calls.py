@@ -159,7 +159,11 @@ async def test_the_events_of_a_call_are_returned_in_log_order(
         "provider": "twilio",
         "provider_call_id": "CA1",
     }
-    assert sorted(events[0]) == ["data", "sequence", "source", "time", "type", "unreadable"]
+    assert sorted(events[0]) == [
+        *("causation_id", "correlation_id", "data", "id", "sequence", "source", "subject"),
+        *("time", "traceparent", "type", "unreadable"),
+    ]
+    assert events[0]["subject"] == f"call.created.{events[0]['data']['call']['call_id']}.pending"
 
 
 async def test_the_decisions_about_a_call_name_the_rule_of_the_calling_policy(

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from centralita_console.call_story import conversation_of, groups_of
+import pytest
+
+from centralita_console.call_story import Group, conversation_of, groups_of, turn_starts
+from records.decisions import inputs_of
 
 
 def event(sequence: int, name: str, second: int, **data: Any) -> dict[str, Any]:
@@ -109,15 +112,21 @@ def test_events_after_the_shown_sequence_have_a_name_and_no_text() -> None:
 def test_a_line_of_the_conversation_has_the_facts_of_its_events() -> None:
     heard, replied = conversation_of(story(12), EVENTS)
 
-    assert (heard.speaker, heard.notes, heard.delays) == ("callee", ("87%",), ())
+    assert (heard.speaker, heard.notes, heard.waterfall) == ("callee", ("87%",), None)
     assert replied.notes == ("m", "80 → 9", "fallback", "elevenlabs", "clip")
-    assert replied.delays == (("first_token_seconds", 0.4), ("latency_seconds", 0.9), ("first_byte_seconds", 0.2))
+    assert replied.waterfall
+    stages = [(stage.name, stage.starts_at, round(stage.seconds, 3)) for stage in replied.waterfall.stages]
+    assert stages == [("model", 0.0, 0.4), ("sentence", 0.4, 0.5), ("voice", 0.9, 0.2)]
+    assert replied.waterfall.silence == pytest.approx(1.1)
+    assert replied.waterfall.complete == 0.9
 
 
 def test_facts_that_follow_the_shown_sequence_are_left_out() -> None:
     *_, replied = conversation_of(story(10), EVENTS)
 
     assert replied.notes == ("m", "80 → 9", "fallback")
+    assert replied.waterfall
+    assert (replied.waterfall.silence, [one.name for one in replied.waterfall.stages]) == (None, ["model", "sentence"])
 
 
 def test_an_event_that_cannot_be_decoded_is_a_line_of_its_attempt() -> None:
@@ -126,3 +135,81 @@ def test_an_event_that_cannot_be_decoded_is_a_line_of_its_attempt() -> None:
     groups = groups_of(story(6), [*EVENTS[:5], unreadable])
 
     assert [line.event for line in groups[1].lines][-1] == "dial.novel"
+
+
+def steps(*events: dict[str, Any]) -> list[Group]:
+    """Returns the groups of a call with these events."""
+    entries = [
+        {"stream": "CALLS", "sequence": one["sequence"], "at": one["time"], "event": one["type"][:-3], "text": ""}
+        for one in events
+    ]
+    return groups_of({"sequence": events[-1]["sequence"], "timeline": entries, "conversation": []}, events)
+
+
+def test_a_deadline_is_one_step_with_the_decision_that_follows_it() -> None:
+    [group] = steps(
+        decision(1, 0, "pending", 0),
+        event(2, "timer.due", 1),
+        decision(3, 1, "pending", 0),
+        decision(4, 1, "pending", 0),
+        event(5, "timer.due", 2),
+        event(6, "speech.heard", 3, attempt=0, turn=1),
+    )
+
+    found = [(step.is_deadline, [line.sequence for line in step.lines]) for step in group.steps]
+    assert found == [(False, [1]), (True, [2, 3]), (False, [4]), (True, [5]), (False, [6])]
+
+
+def test_a_long_wait_within_an_attempt_is_shown_before_the_next_event() -> None:
+    [group] = steps(decision(1, 0, "pending", 0), decision(2, 5, "pending", 0), decision(3, 125, "pending", 0))
+
+    assert [(step.waited_seconds, len(step.lines)) for step in group.steps] == [(None, 2), (120, 1)]
+    assert [line.offset_seconds for line in group.lines] == [0, 5, 125]
+    assert group.seconds == 125
+
+
+def test_an_attempt_that_is_dialled_again_shows_why_the_network_ended_it() -> None:
+    _, first, second = groups_of(story(12), EVENTS)
+
+    assert (first.outcome, second.outcome) == ("busy", "completed")
+
+
+def test_the_steps_of_the_slider_are_attempts_and_turns() -> None:
+    assert turn_starts(groups_of(story(12), EVENTS)) == [3, 8, 9]
+
+
+def test_a_line_does_not_repeat_the_attempt_and_the_turn_of_its_group() -> None:
+    texts = {
+        "attempt 2: busy (SIP 486)": "busy (SIP 486)",
+        "turn 12: attempt 3: yes": "attempt 3: yes",
+        "ringing → pending (busy), attempt 1": "ringing → pending (busy)",
+        "turn 1, sentence 0: Hello.": "sentence 0: Hello.",
+        "attempt": "attempt",
+    }
+    entries = [
+        {"stream": "CALLS", "sequence": n, "at": EVENTS[0]["time"], "event": "dial.placed", "text": text}
+        for n, text in enumerate(texts, 1)
+    ]
+    [group] = groups_of({"sequence": 99, "timeline": entries, "conversation": []}, [])
+
+    assert [line.text for line in group.lines] == list(texts.values())
+
+
+def test_a_decision_shows_its_rule_its_inputs_and_the_version_of_the_policy() -> None:
+    hours = {"days": ["mon", "tue"], "opens_at": "09:00", "closes_at": "18:00"}
+    permission = {
+        "rule": "calling_hours",
+        "detail": "it is 10:00",
+        "policy_version": "v1",
+        "campaign": {"purpose": "sales", "weekly_hours": [hours], "do_not_call_lists": []},
+        "until": None,
+    }
+
+    assert inputs_of({"permission": permission}) == {
+        "rule": "calling_hours",
+        "detail": "it is 10:00",
+        "policy_version": "v1",
+        "purpose": "sales",
+        "weekly_hours": "days: mon; tue, opens_at: 09:00, closes_at: 18:00",
+    }
+    assert inputs_of({"permission": None}) == {}

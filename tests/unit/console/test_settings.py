@@ -31,6 +31,15 @@ def test_a_public_address_has_a_secure_cookie_and_its_host_name() -> None:
     assert settings.host_names == ("127.0.0.1", "localhost", "console.example.com")
 
 
+@pytest.mark.parametrize(
+    "url", ["https://traces.example.com", "javascript:{trace_id}", "{trace_id}", "https://x y{trace_id}"]
+)
+def test_an_address_of_traces_needs_a_scheme_and_a_place_for_the_id(url: str) -> None:
+    with pytest.raises(ValidationError, match="TRACE_URL must begin"):
+        given(trace_url=url)
+    assert given(trace_url="").trace_url == ""
+
+
 @pytest.mark.parametrize("one", ["console_token", "console_api_key"])
 def test_the_token_of_the_link_needs_its_key(one: str) -> None:
     with pytest.raises(ValidationError, match="or neither of them"):

@@ -71,3 +71,16 @@ def reason_of(decision: Mapping[str, Any]) -> str:
     if not permission or (reason and permission["detail"] in reason):
         return reason
     return "; ".join(filter(None, (reason, f"{permission['rule']}: {permission['detail']}")))
+
+
+def inputs_of(decision: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what the calling policy decided with: the rule, its inputs and the version; empty if it was not asked."""
+    permission = decision.get("permission") or {}
+    flat = {**permission, **(permission.get("campaign") or {}), "campaign": None}
+    return {name: _in_words(value) for name, value in flat.items() if value not in (None, (), [], {}, "")}
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_in_words(one)}" for name, one in value.items() if one is not None)
+    return "; ".join(map(_in_words, value)) if isinstance(value, list | tuple) else str(value)

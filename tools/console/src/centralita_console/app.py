@@ -65,6 +65,7 @@ def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncCl
     app.state.live = LiveViews()
     app.state.slow_browsers = log.SlowBrowsers()
     app.state.uploads = RunningUploads()
+    app.state.trace_url = settings.trace_url
     # The last one added runs first.
     limits = {contacts.UPLOAD_PATH: contacts.MAX_UPLOAD_BYTES}
     app.add_middleware(LimitBody, limits=limits, default=MAX_BODY_BYTES, answer=too_large)

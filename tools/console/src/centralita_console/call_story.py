@@ -4,21 +4,26 @@ The state, the texts and the conversation are those of the REST API's story of t
 come from the attempt and the turn that each event names.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from centralita_console.turn_timing import Waterfall, waterfall_of
 from contracts import CallStatus, TelephonyStatus
 from contracts.vocabulary import MESSAGE_TURN
 
 Document = Mapping[str, Any]
 
 LONG_WAIT_SECONDS = 60
-"""A wait between two groups that is shown as one line."""
+"""A wait between two events that is shown as one line."""
+DEADLINE = "timer.due"
+TURN_EVENTS = ("speech.heard", "reply.generated", "audio.requested", "audio.ready")
 FAILED = {CallStatus.FAILED, CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.EXPIRED}
 FAILED_REPORTS = {TelephonyStatus.FAILED, TelephonyStatus.BUSY, TelephonyStatus.NO_ANSWER}
 SPOKEN_EVENTS = {"speech.heard", "audio.requested", "reply.generated"}
+_PLACE = re.compile(r"^(attempt [0-9]+|turn [0-9]+)(: |, |$)|, attempt [0-9]+$")
 MAX_SPOKEN_CHARACTERS = 60
 """How much of an utterance or a reply a line of the timeline shows."""
 FAILED_EVENTS = {"dial.refused", "dial.unknown", "audio.failed", "call.command_refused"}
@@ -26,7 +31,11 @@ FAILED_EVENTS = {"dial.refused", "dial.unknown", "audio.failed", "call.command_r
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One event of the call. `is_later`: it follows the shown sequence, so only its name is known here."""
+    """One event of the call, `offset_seconds` after the begin of its group.
+
+    `is_later`: it follows the shown sequence, so only its name is known here. `deadline_seconds`: a decision set the
+    next deadline so long after it.
+    """
 
     stream: str
     sequence: int
@@ -37,36 +46,64 @@ class Line:
     is_later: bool
     is_shown: bool
     turn: int | None
+    deadline_seconds: float | None = None
+    offset_seconds: float = 0.0
 
     @property
     def marks(self) -> str:
         """How the line is marked, as classes of the style sheet."""
-        marked = {"failed": self.is_failure, "later": self.is_later, "shown": self.is_shown}
+        is_decision = self.deadline_seconds is not None
+        marked = {
+            "failed": self.is_failure,
+            "later": self.is_later,
+            "shown": self.is_shown,
+            "decided": is_decision and not self.is_failure,
+        }
         return " ".join(name for name, is_marked in marked.items() if is_marked)
 
 
 @dataclass(slots=True)
 class Step:
-    """The consecutive lines of one turn of the conversation, or those outside of any turn (`turn` is None)."""
+    """The consecutive lines of one turn of the conversation, or those outside of any turn (`turn` is None).
+
+    `is_deadline`: a deadline that passed, and the decision that followed. `waited_seconds`: a long wait before it.
+    """
 
     turn: int | None
+    is_deadline: bool = False
+    waited_seconds: float | None = None
     lines: list[Line] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Group:
-    """The events of one attempt; 0: before the first one. `waited_seconds`: a long wait before it."""
+    """The events of one attempt; 0: before the first one. `waited_seconds`: a long wait before it.
+
+    `status` is that of the call after its last decision, and `report` the last failure that the network reported.
+    """
 
     attempt: int
     waited_seconds: float | None
+    begins_at: datetime
     steps: list[Step] = field(default_factory=list)
     status: str = ""
     reason: str = ""
+    report: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """What became of the attempt: if the call is dialled again, why the network ended it."""
+        return self.report if self.status == CallStatus.PENDING and self.report else self.status
 
     @property
     def lines(self) -> list[Line]:
         """All lines of the group."""
         return [line for step in self.steps for line in step.lines]
+
+    @property
+    def seconds(self) -> float:
+        """From its first event to its last one."""
+        return (self.lines[-1].at - self.begins_at).total_seconds()
 
     @property
     def is_failure(self) -> bool:
@@ -76,7 +113,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """One line of the conversation. `notes` are short facts, and `delays` the seconds of each stage of the reply."""
+    """One line of the conversation. `notes` are short facts, and `waterfall` the stages of a reply."""
 
     speaker: str
     at: datetime
@@ -84,7 +121,7 @@ class Spoken:
     turn: int
     text: str
     notes: tuple[str, ...] = ()
-    delays: tuple[tuple[str, float], ...] = ()
+    waterfall: Waterfall | None = None
 
 
 def groups_of(story: Document, events: Sequence[Document]) -> list[Group]:
@@ -93,16 +130,33 @@ def groups_of(story: Document, events: Sequence[Document]) -> list[Group]:
     attempt, last_at = 0, None
     for line, data in _lines(story, events):
         attempt = _attempt(data, attempt)
+        waited_seconds = _wait(last_at, line.at)
         if not groups or groups[-1].attempt != attempt:
-            groups.append(Group(attempt, _wait(last_at, line.at)))
+            groups.append(Group(attempt, waited_seconds, line.at))
+            waited_seconds = None
         group = groups[-1]
-        if not group.steps or group.steps[-1].turn != line.turn:
-            group.steps.append(Step(line.turn))
-        group.steps[-1].lines.append(line)
+        offset_seconds = (line.at - group.begins_at).total_seconds()
+        _step(group, line, waited_seconds).lines.append(replace(line, offset_seconds=offset_seconds))
+        if not line.is_later and data.get("status") in FAILED_REPORTS and "call" not in data:
+            group.report = str(data["status"])
         if not line.is_later and (call := data.get("call")):
             group.status, group.reason = _outcome(data, call)
         last_at = line.at
     return groups
+
+
+def _step(group: Group, line: Line, waited_seconds: float | None) -> Step:
+    """Returns the step of the next line: the last one, or a new one."""
+    is_deadline = line.event == DEADLINE
+    last = group.steps[-1] if group.steps else None
+    if last and last.is_deadline:
+        is_same = line.deadline_seconds is not None and all(one.event == DEADLINE for one in last.lines)
+    else:
+        is_same = last is not None and last.turn == line.turn and not is_deadline
+    if last is None or not is_same or waited_seconds:
+        last = Step(line.turn, is_deadline, waited_seconds)
+        group.steps.append(last)
+    return last
 
 
 def _outcome(data: Document, call: Document) -> tuple[str, str]:
@@ -125,9 +179,19 @@ def _lines(story: Document, events: Sequence[Document]) -> Iterator[tuple[Line, 
             yield _line("CALLS", event, name, "", event["data"], is_later=True), event["data"]
 
 
+def turn_starts(groups: Sequence[Group]) -> list[int]:
+    """Returns the sequences at which an attempt or a turn begins, for the steps of the slider."""
+    first = [group.steps[0].lines[0] for group in groups]
+    first += [step.lines[0] for group in groups for step in group.steps if step.turn is not None]
+    return sorted({line.sequence for line in first if line.stream == "CALLS"})
+
+
 def _brief(entry: Document) -> str:
-    """Returns the text of a line. What was spoken is cut: the conversation has it."""
-    text = str(entry["text"])
+    """Returns the text of a line, without the attempt and the turn that its group names.
+
+    What was spoken is cut: the conversation has it.
+    """
+    text = _PLACE.sub("", str(entry["text"]))
     is_long = entry["event"] in SPOKEN_EVENTS and len(text) > MAX_SPOKEN_CHARACTERS
     return f"{text[:MAX_SPOKEN_CHARACTERS]}…" if is_long else text
 
@@ -143,8 +207,26 @@ def _line(
     is_shown: bool = False,
 ) -> Line:
     at = datetime.fromisoformat(source.get("at") or source["time"])
-    turn = data.get("turn")
-    return Line(stream, source["sequence"], at, event, text, _is_failure(event, data), is_later, is_shown, turn)
+    return Line(
+        stream,
+        source["sequence"],
+        at,
+        event,
+        text,
+        _is_failure(event, data),
+        is_later,
+        is_shown,
+        data.get("turn"),
+        _deadline_seconds(at, data.get("call")),
+    )
+
+
+def _deadline_seconds(at: datetime, call: Document | None) -> float | None:
+    """Returns how long after a decision the next deadline is; None if the event is none, 0 if the call has ended."""
+    if not call:
+        return None
+    deadline_at = call.get("deadline_at")
+    return max(0.0, (datetime.fromisoformat(deadline_at) - at).total_seconds()) if deadline_at else 0.0
 
 
 def _is_failure(event: str, data: Document) -> bool:
@@ -171,26 +253,25 @@ def conversation_of(story: Document, events: Sequence[Document]) -> list[Spoken]
         data = event["data"]
         if "turn" in data and event["sequence"] <= story["sequence"]:
             name = event["type"].rpartition(".v")[0]
-            details.setdefault((name, data["attempt"], data["turn"]), []).append(data)
+            details.setdefault((name, data["attempt"], data["turn"]), []).append(event)
     return [_spoken(line, details) for line in story["conversation"]]
 
 
 def _spoken(line: Document, details: Mapping[tuple[str, int, int], Sequence[Document]]) -> Spoken:
     place = (line["attempt"], line["turn"])
+    heard, replies, requested, audio = (details.get((name, *place), ()) for name in TURN_EVENTS)
     notes: list[str] = []
-    delays: list[tuple[str, float]] = []
+    waterfall = None
     if line["speaker"] == "callee":
-        heard = details.get(("speech.heard", *place), ())
-        notes += [f"{one['confidence']:.0%}" for one in heard if one.get("confidence") is not None]
+        notes += [f"{sure:.0%}" for event in heard if (sure := event["data"].get("confidence")) is not None]
     elif line["speaker"] == "agent":
-        for reply in details.get(("reply.generated", *place), ())[:1]:
-            notes += _reply_notes(reply)
-            delays += [(name, reply[name]) for name in ("first_token_seconds", "latency_seconds") if reply.get(name)]
-        for audio in details.get(("audio.ready", *place), ())[:1]:
-            notes += [audio["provider"], *(["clip"] if audio.get("is_cached") else []), *_fallback(audio)]
-            delays += [("first_byte_seconds", audio["first_byte_seconds"])] if audio.get("first_byte_seconds") else []
+        notes += _reply_notes(replies[0]["data"]) if replies else []
+        if audio:
+            made = audio[0]["data"]
+            notes += [made["provider"], *(["clip"] if made.get("is_cached") else []), *_fallback(made)]
+        waterfall = waterfall_of(heard, replies, requested, audio)
     at = datetime.fromisoformat(line["at"])
-    return Spoken(line["speaker"], at, *place, line["text"], tuple(notes), tuple(delays))
+    return Spoken(line["speaker"], at, *place, line["text"], tuple(notes), waterfall)
 
 
 def _reply_notes(reply: Document) -> list[str]:

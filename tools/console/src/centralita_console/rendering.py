@@ -68,6 +68,16 @@ def _pretty_whole(document: object) -> str:
     return json.dumps(document, ensure_ascii=False, indent=2)
 
 
+def _span(seconds: float) -> str:
+    """Returns a duration for people: ``0.42 s``, ``31 s``, ``5 min 3 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3_600} h {whole // 60 % 60} min"
+
+
 def _query(parameters: Mapping[str, object], **changes: object) -> str:
     """Returns a query without empty parameters; empty if there is none."""
     given = {name: value for name, value in {**parameters, **changes}.items() if value not in ("", None)}
@@ -87,7 +97,13 @@ def environment(language: str) -> Environment:
     )
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.globals |= {"asset": _asset, "languages": LANGUAGES, "query": _query}
-    made.filters |= {"instant": _instant, "shown": _shown, "pretty": _pretty, "pretty_whole": _pretty_whole}
+    made.filters |= {
+        "instant": _instant,
+        "shown": _shown,
+        "pretty": _pretty,
+        "pretty_whole": _pretty_whole,
+        "span": _span,
+    }
     return made
 
 

@@ -1,5 +1,6 @@
 """Settings of the console; the only module that reads the environment."""
 
+import re
 from ipaddress import ip_address
 from typing import Self
 
@@ -9,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from chassis.settings import ServiceSettings
 
 DEFAULT_PORT = 8080
+_TRACE_URL = re.compile(r"https?://\S*\{trace_id\}\S*")
 
 
 class Settings(ServiceSettings):
@@ -23,6 +25,10 @@ class Settings(ServiceSettings):
     console_url: AnyHttpUrl | None = Field(
         default=None, description="https:// address at which browsers open the console; empty: this machine, http://"
     )
+    trace_url: str | None = Field(
+        default=None,
+        description="address of a trace with {trace_id} in it, such as that of Grafana or Jaeger; empty: no links",
+    )
     console_token: SecretStr | None = Field(
         default=None,
         description="logs in once, with CONSOLE_API_KEY; set by make up and make demo",
@@ -34,6 +40,8 @@ class Settings(ServiceSettings):
         """Refuses plain HTTP to other machines: a cookie and a key would be readable on the way."""
         if self.console_url and self.console_url.scheme != "https" and not is_this_machine(self.console_url.host):
             raise ValueError("CONSOLE_URL must begin with https://, except on this machine")
+        if self.trace_url and not _TRACE_URL.fullmatch(self.trace_url):
+            raise ValueError("TRACE_URL must begin with http:// or https:// and contain {trace_id}")
         if (self.console_token is None) != (self.console_api_key is None):
             raise ValueError("give CONSOLE_TOKEN and CONSOLE_API_KEY, or neither of them")
         return self

@@ -207,6 +207,11 @@ class EventResource(BaseModel):
     unreadable: list[str] = Field(
         default=[], description="why this version cannot decode the event; then `data` is empty"
     )
+    subject: str = Field(examples=["call.status_changed.0d0f4ec7-0f3f-5d2c-9b93-0b1c3f6a6a52.dialing"])
+    id: str | None = Field(default=None, description="id of the message; null: unreadable")
+    causation_id: str | None = Field(default=None, description="id of the message that led to this one")
+    correlation_id: str | None = Field(default=None, description="that of the request, if its sender set one")
+    traceparent: str | None = Field(default=None, description="W3C trace context: version, trace, span and flags")
 
     @classmethod
     def of(cls, stored: StoredEvent | UnreadableEvent) -> "EventResource":
@@ -219,6 +224,7 @@ class EventResource(BaseModel):
                 source="unknown",
                 data={},
                 unreadable=list(stored.reasons),
+                subject=stored.subject,
             )
         envelope = stored.envelope
         return cls(
@@ -227,4 +233,9 @@ class EventResource(BaseModel):
             time=envelope.time,
             source=envelope.source,
             data=stored.event.model_dump(mode="json"),
+            subject=stored.event.subject,
+            id=envelope.id,
+            causation_id=envelope.causation_id,
+            correlation_id=envelope.correlation_id,
+            traceparent=envelope.traceparent,
         )

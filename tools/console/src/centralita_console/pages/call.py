@@ -1,6 +1,7 @@
 """One call: its timeline, its conversation, its decisions and its events, at any sequence."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,19 +13,21 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from centralita_console.authentication import Api, PostedForm, door_of
-from centralita_console.call_story import conversation_of, groups_of, is_message
+from centralita_console.call_story import conversation_of, groups_of, is_message, turn_starts
 from centralita_console.event_stream import StreamedEvent, message, streamed_events
 from centralita_console.live_views import LiveView, LiveViews, TooManyWatchers
 from centralita_console.rendering import language_of, render, render_shared
 from centralita_console.responses import Compressed
 from centralita_console.rest_client import RestClient, RestFailure, Unreachable
+from centralita_console.turn_timing import scale_of
 from contracts import RETRYABLE_STATUSES, CallStatus
 from contracts.vocabulary import LIVE_STATUSES
-from records.decisions import name_of, reason_of
+from records.decisions import inputs_of, name_of, reason_of
 
 router = APIRouter()
 logger = structlog.get_logger()
 MAX_SEQUENCE = 2**53 - 1
+_TRACE = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 PING_SECONDS = 15.0
 At = Annotated[int | None, Query(ge=0, le=MAX_SEQUENCE)]
 
@@ -45,7 +48,9 @@ async def show_story(request: Request, api: Api, call_id: UUID, at: At = None) -
 async def show_events(request: Request, api: Api, call_id: UUID) -> Response:
     """Shows each event as JSON, with masked numbers."""
     events = await api.get(f"/calls/{call_id}/events")
-    return render(request, "raw.html", call_id=str(call_id), events=events)
+    shown = [{**event, "trace": trace_address(request.app.state.trace_url, event["traceparent"])} for event in events]
+    causes = {event["id"]: event for event in events}
+    return render(request, "raw.html", call_id=str(call_id), events=shown, causes=causes)
 
 
 @router.post("/calls/{call_id:uuid}/number")
@@ -59,6 +64,12 @@ async def show_number(request: Request, _: PostedForm, api: Api, call_id: UUID) 
 async def stream_story(request: Request, api: Api, call_id: UUID) -> Response:
     """Sends the part of the page that changes, at most once a second, until the call or the session ends."""
     return StreamingResponse(_parts(request, api, call_id), media_type="text/event-stream")
+
+
+def trace_address(template: str | None, traceparent: str | None) -> str:
+    """Returns the address of the trace of an event; empty without a template or a valid trace."""
+    trace_id = _TRACE.fullmatch(traceparent or "")
+    return template.replace("{trace_id}", trace_id[1]) if template and trace_id else ""
 
 
 @dataclass(slots=True)
@@ -128,14 +139,19 @@ async def _view(api: RestClient, call_id: UUID, at: int | None) -> dict[str, Any
     story = await api.get(f"/calls/{call_id}/story", {"events": "true", **({} if at is None else {"at": at})})
     events = story["events"]
     sequences = story["sequences"]
+    groups, conversation = groups_of(story, events), conversation_of(story, events)
     return {
         "story": story,
         "call": story["call"],
         "at": at,
         "position": max((n for n, one in enumerate(sequences) if one <= story["sequence"]), default=0),
-        "groups": groups_of(story, events),
-        "conversation": conversation_of(story, events),
-        "decisions": [{**one, "name": name_of(one), "why": reason_of(one)} for one in story["decisions"]],
+        "groups": groups,
+        "turn_starts": turn_starts(groups),
+        "conversation": conversation,
+        "scale": scale_of([line.waterfall for line in conversation]),
+        "decisions": [
+            {**one, "name": name_of(one), "why": reason_of(one), "inputs": inputs_of(one)} for one in story["decisions"]
+        ],
         "is_final": CallStatus(story["call"]["status"]).is_final,
         "is_message": is_message,
         "live_statuses": LIVE_STATUSES,

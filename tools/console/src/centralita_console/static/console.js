@@ -10,7 +10,28 @@ function localize(root) {
     time.dateTime = at.toISOString();
     const day = at.toLocaleDateString("sv-SE");
     time.textContent = `${day} ${at.toLocaleTimeString("sv-SE")}`;
+    const timeZone = time.closest("[data-zone]")?.dataset.zone;
+    if (timeZone) time.title += ` · ${at.toLocaleString("sv-SE", { timeZone })} ${timeZone}`;
   }
+}
+
+// The running clock of what is awaited.
+function count() {
+  for (const one of document.querySelectorAll("[data-until]")) {
+    const seconds = Math.round((new Date(one.dataset.until) - Date.now()) / 1000);
+    const [minutes, rest] = [Math.floor(Math.abs(seconds) / 60), Math.abs(seconds) % 60];
+    const text = `${seconds < 0 ? "+" : "−"}${minutes}:${String(rest).padStart(2, "0")}`;
+    if (one.textContent !== text) one.textContent = text;
+  }
+}
+
+function connectCopies() {
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = button.dataset.copied;
+  });
 }
 
 // The slider shows the call at any of its events. The address keeps the sequence, so it can be sent to a colleague.
@@ -19,6 +40,14 @@ function connectSlider() {
   const position = document.getElementById("position");
   if (!slider || !position) return;
   const sequences = () => document.getElementById("story").dataset.sequences.split(",");
+  // The position of the next begin of a turn or an attempt, or of the one before.
+  const turn = (step) => {
+    const all = sequences().map(Number);
+    const now = all[Number(position.value)];
+    const starts = document.getElementById("story").dataset.turns.split(",").map(Number);
+    const wanted = step < 0 ? starts.findLast((one) => one < now) ?? all[0] : starts.find((one) => one > now) ?? all.at(-1);
+    return all.findIndex((one) => one >= wanted);
+  };
   const isAtEnd = () => position.value === position.max;
   let waiting = 0;
   const show = () => {
@@ -41,8 +70,9 @@ function connectSlider() {
   });
   document.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
-    if (!(event.key in steps) || isTyping(event) || event.target === position) return;
-    const wanted = Number(position.value) + steps[event.key];
+    if (!(event.key in steps) || isTyping(event) || (event.target === position && !event.shiftKey)) return;
+    const isTurn = event.shiftKey && event.key.startsWith("Arrow");
+    const wanted = isTurn ? turn(steps[event.key]) : Number(position.value) + steps[event.key];
     position.value = String(Math.max(0, Math.min(Number(position.max), wanted)));
     position.dispatchEvent(new Event("input"));
     event.preventDefault();
@@ -130,6 +160,9 @@ connectSelection();
 connectSlider();
 connectKeys();
 connectImport();
+connectCopies();
+setInterval(count, 1000);
+count();
 // A part that is sent again has its instants in UTC again, also where only the text of an element was replaced.
 new MutationObserver(() => localize(document)).observe(document.body, {
   childList: true,
