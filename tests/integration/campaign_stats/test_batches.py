@@ -20,7 +20,14 @@ Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
 Journal = Callable[[str, str], Awaitable[int]]
 Followed = Callable[[int], Awaitable[None]]
 Database = AsyncDatabase[dict[str, Any]]
-COMMANDS_OF_A_BATCH = ["update checkpoints", "find calls", "update calls", "update campaigns", "commitTransaction 1"]
+COMMANDS_OF_A_BATCH = [
+    "update checkpoints",
+    "find calls",
+    "update calls",
+    "update campaigns",
+    "update outcomes",
+    "commitTransaction 1",
+]
 
 
 class Commands(CommandListener):

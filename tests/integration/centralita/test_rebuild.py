@@ -20,7 +20,7 @@ from centralita.replay.projection_database import COLLECTIONS, FENCE
 from centralita.replay.rebuilding import DifferentLog, Progress, rebuild
 from chassis.event_log import EventLog
 from chassis.serve import connect_bus
-from contracts import Service, call_id_of
+from contracts import CallStatus, Service, call_id_of
 from contracts.examples import CALL, EXAMPLES
 
 if TYPE_CHECKING:
@@ -125,6 +125,24 @@ async def test_rebuilt_documents_show_which_campaigns_are_paused(live: Live) -> 
     assert await live.content() == before
     paused = {campaign["_id"]: campaign.get("paused") for campaign in before["campaigns"]}
     assert paused == {"*": None, "new": True, "spring": False}
+
+
+async def test_outcomes_that_an_older_build_did_not_count_are_named_and_rebuilt(live: Live) -> None:
+    async with live.campaign_stats():
+        await live.append_calls("spring-1", "spring-2")
+        busy = CALL.model_copy(
+            update={"call_id": call_id_of("spring-1"), "campaign_id": "spring", "status": CallStatus.BUSY}
+        )
+        await live.wait_for(
+            (await live.log.append(EXAMPLES["call.status_changed"].model_copy(update={"call": busy}))).sequence
+        )
+    correct = await live.content()
+    assert correct["outcomes"]
+    await live.database.drop_collection("outcomes")
+    checked = await rebuild(live.client, live.mongo_url, live.database.name, check=True)
+    assert set(checked.different) == {f"outcomes/{document['_id']}" for document in correct["outcomes"]}
+    assert (await rebuild(live.client, live.mongo_url, live.database.name)).is_swapped
+    assert await live.content() == correct
 
 
 async def test_campaign_stats_continues_after_a_swap_during_which_it_ran(live: Live) -> None:

@@ -69,6 +69,7 @@ from contracts.events.telephony import (
 from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
 from contracts.number_state import NumberState
+from contracts.outcomes import Outcomes, OutcomesQuery
 from contracts.queries import (
     CallList,
     CallListQuery,
@@ -194,6 +195,8 @@ __all__ = [
     "NumberState",
     "NumberUnblockRequested",
     "OptOutKeyPressed",
+    "Outcomes",
+    "OutcomesQuery",
     "PersonEraseRequested",
     "PersonErased",
     "PersonRecognized",

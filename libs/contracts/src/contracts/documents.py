@@ -12,6 +12,7 @@ from contracts.envelope import headers_schema
 from contracts.event import CampaignDecision, CampaignEvent, Event, NumberEvent, Service
 from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
+from contracts.outcomes import Outcomes, OutcomesQuery
 from contracts.queries import (
     CALL_REQUEST,
     AdmissionQuery,
@@ -93,6 +94,8 @@ def asyncapi() -> Document:
         NumberCallsQuery,
         CampaignListQuery,
         CampaignList,
+        OutcomesQuery,
+        Outcomes,
         CallingTimesQuery,
         CallingTimes,
         AdmissionQuery,
@@ -196,6 +199,7 @@ _SERVICES: tuple[tuple[str, Service, str, str], ...] = (
     (CallListQuery.subject, Service.CAMPAIGN_STATS, "CallListQuery", "CallList"),
     (NumberCallsQuery.subject, Service.CAMPAIGN_STATS, "NumberCallsQuery", "CallList"),
     (CampaignListQuery.subject, Service.CAMPAIGN_STATS, "CampaignListQuery", "CampaignList"),
+    (OutcomesQuery.subject, Service.CAMPAIGN_STATS, "OutcomesQuery", "Outcomes"),
     (CallingTimesQuery.subject, Service.ORCHESTRATOR, "CallingTimesQuery", "CallingTimes"),
     (AdmissionQuery.subject, Service.ORCHESTRATOR, "AdmissionQuery", "AdmissionState"),
 )

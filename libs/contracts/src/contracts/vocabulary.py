@@ -101,6 +101,12 @@ class VoicemailDelivery(StrEnum):
     """The message was played to its end."""
 
 
+CAMPAIGN_FINISHED = "its campaign is finished"
+"""The reason of a call that ended because its campaign was finished."""
+OUTCOME_UNKNOWN = "outcome unknown: the network cannot say"
+"""The reason of a call that ended because the network could not say what became of its attempt."""
+
+
 class RetryOutcome(StrEnum):
     """The ends of an attempt for which a retry policy may have a rule."""
 

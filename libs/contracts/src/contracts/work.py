@@ -17,6 +17,7 @@ from contracts.dead_letter_queries import (
 from contracts.event import Service
 from contracts.events.erasures import RequestsErased
 from contracts.events.timers import SCHEDULES_OF_CALLS
+from contracts.outcomes import OutcomesQuery
 from contracts.queries import (
     CALL_REQUEST,
     OUTCOMES,
@@ -54,6 +55,7 @@ _QUERIES = (
     CallListQuery.subject,
     NumberCallsQuery.subject,
     CampaignListQuery.subject,
+    OutcomesQuery.subject,
 )
 """What campaign-stats answers from MongoDB."""
 _OF_DEAD_LETTERS = tuple(

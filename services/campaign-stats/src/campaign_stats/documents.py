@@ -3,7 +3,10 @@
 `refusals` is a function of one document only. So replicas and a rebuild refuse the same events, in batches of any size.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import bson
@@ -20,14 +23,35 @@ ENCODING_ERRORS = (BSONError, OverflowError, UnicodeError)
 """The errors of ``bson`` for a value that BSON cannot represent."""
 
 Document = dict[str, Any]
+_OPTIONAL = ("message_result", "number_digest", "stage", "earlier_stage", "cause")
+
+
+class Span(Enum):
+    """The span of a document of outcomes: the length of a part, and the formats of its id and of the names of parts."""
+
+    DAY = timedelta(hours=1), "%Y-%m-%d", "%H"
+    HOUR = timedelta(minutes=1), "%Y-%m-%dT%H", "%M"
+
+    def __init__(self, length: timedelta, identity: str, part: str) -> None:
+        self.length = length
+        self.identity = identity
+        self.part = part
+
+    def document_id(self, campaign: str, instant: datetime) -> str:
+        """Returns the id of the document of an instant, such as ``spring/2026-11-29`` or ``spring/2026-11-29T20``."""
+        return f"{campaign}/{instant:{self.identity}}"
+
+    def begin(self, document_id: str) -> datetime:
+        """Returns the beginning of a document."""
+        return datetime.strptime(document_id.rpartition("/")[2], self.identity).replace(tzinfo=UTC)
 
 
 def written(call: CallDocument) -> Document:
-    """Returns the document of a call, without the result of a message and the digest of the number if it has none.
+    """Returns the document of a call, without those of the optional fields that it does not have.
 
     So the documents of calls without them stay equal to those of older builds.
     """
-    absent = {name for name in ("message_result", "number_digest") if not getattr(call, name)}
+    absent = {name for name in _OPTIONAL if getattr(call, name) is None}
     fields = call.model_dump(exclude={"call_id"} | absent)
     return {
         **fields,
@@ -60,6 +84,21 @@ def updates(projected: Projected) -> Iterator[UpdateOne]:
         if state := projected.campaigns.get(campaign):
             update["$set"] = written_state(state)
         yield UpdateOne({"_id": campaign}, update, upsert=True)
+
+
+def outcome_updates(projected: Projected) -> Iterator[UpdateOne]:
+    """Yields the updates of the outcomes of each campaign: a document of the day by hours, one of the hour by minutes.
+
+    So a document has at most 60 parts: its size and the cost of an update do not grow with the log.
+    """
+    increments: dict[str, Counter[str]] = {}
+    for (campaign, minute), counts in projected.outcomes.items():
+        for span in Span:
+            parts = increments.setdefault(span.document_id(campaign, minute), Counter())
+            for name, count in counts.items():
+                parts[f"{minute:{span.part}}.{name}"] += count
+    for identity, parts in increments.items():
+        yield UpdateOne({"_id": identity}, {"$inc": dict(parts)}, upsert=True)
 
 
 def refusals(item: CallDocument | CampaignState) -> list[str]:

@@ -12,7 +12,17 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from campaign_stats.outcomes import (
+    CountedCall,
+    cause_after,
+    counted_outcome,
+    minute_of,
+    outcome_of,
+    stage_after_reply,
+    stages_after,
+)
 from contracts import (
+    Call,
     CallDecision,
     CallEvent,
     CallMessageWithdrawn,
@@ -24,7 +34,6 @@ from contracts import (
     CampaignStatus,
     ContactRefused,
     ConversationEnded,
-    Disposition,
     Event,
     ReplyGenerated,
     VoicemailDelivery,
@@ -54,10 +63,8 @@ COUNTERS = (*(set(CampaignStatistics.model_fields) - _OTHER_FIELDS), COMPLETED_S
 """The counters of every campaign document with a call; a counter that is zero is present, too."""
 
 
-class CallDocument(BaseModel):
+class CallDocument(CountedCall):
     """One call as MongoDB stores it. `sequence` is that of the last applied event; earlier ones change nothing."""
-
-    model_config = ConfigDict(frozen=True)
 
     call_id: str
     sequence: int
@@ -65,11 +72,7 @@ class CallDocument(BaseModel):
     contact_id: str
     number_digest: str | None = None
     """Keyed digest of the number, by which the calls of a number are found; none in logs of older builds."""
-    status: CallStatus
-    attempt: int
-    never_rang: int = 0
     reason: str | None
-    disposition: Disposition | None
     duration_seconds: int | None
     created_at: datetime
     since: datetime
@@ -82,6 +85,10 @@ class CallDocument(BaseModel):
     until another one, so that the counters do not depend on which events form a batch."""
     answered_turns: tuple[str, ...] = ()
     """``<attempt>/<turn>`` of each answered turn, once however often its reply was published; without the greeting."""
+
+
+_OF_CALL = (CallDocument.model_fields.keys() & Call.model_fields.keys()) - {"call_id", "disposition"}
+"""The fields of a call that its document has unchanged."""
 
 
 class CampaignState(BaseModel):
@@ -103,12 +110,14 @@ class CampaignState(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Projected:
     """What a batch changes: call documents to replace, increments of the counters of campaigns and of `ALL`, and new
-    states of campaigns. `refused`: the sequences of the events that were left out, each with its reasons."""
+    states of campaigns. `refused`: the sequences of the events that were left out, each with its reasons. `outcomes`:
+    increments of what is counted by campaign, and `ALL`, and minute."""
 
     documents: Mapping[str, CallDocument]
     increments: Mapping[str, Mapping[str, int]]
     campaigns: Mapping[str, CampaignState]
     refused: Mapping[int, Sequence[str]]
+    outcomes: Mapping[tuple[str, datetime], Mapping[str, int]]
 
 
 Refusals = Callable[[CallDocument | CampaignState], Sequence[str]]
@@ -126,6 +135,7 @@ def project(
     campaigns: dict[str, CampaignState] = {}
     refused: dict[int, Sequence[str]] = {}
     contacts: dict[str, Counter[str]] = {}
+    outcomes: dict[tuple[str, datetime], Counter[str]] = {}
     for sequence, event in batch:
         for campaign in (event.campaign_id, ALL) if isinstance(event, ContactRefused | CampaignContactsExpired) else ():
             contacts.setdefault(campaign, Counter()).update(_contacts_in(event))
@@ -141,10 +151,14 @@ def project(
             refused[sequence] = reasons
         elif isinstance(item, CallDocument):
             after[item.call_id] = item
+            if isinstance(event, CallDecision) and (outcome := outcome_of(before, item)):
+                for campaign in (item.campaign_id, ALL):
+                    outcomes.setdefault((campaign, minute_of(event)), Counter())[outcome] += 1
         elif isinstance(event, CampaignDecision):
             campaigns[event.campaign_id] = item
     changed = {call_id: document for call_id, document in after.items() if document != documents.get(call_id)}
-    return Projected(changed, _with_contacts(_increments(documents, changed), contacts), campaigns, refused)
+    increments = _with_contacts(_increments(documents, changed), contacts)
+    return Projected(changed, increments, campaigns, refused, outcomes)
 
 
 def _contacts_in(event: Event) -> dict[str, int]:
@@ -199,7 +213,7 @@ def fold(document: CallDocument | None, sequence: int, event: Event) -> CallDocu
 def _after_decision(document: CallDocument | None, sequence: int, event: CallDecision) -> CallDocument:
     call = event.call
     # A value of a wrong type is refused below; a warning would contain it.
-    known = call.model_dump(include=set(CallDocument.model_fields) - {"call_id", "disposition"}, warnings=False)
+    known = call.model_dump(include=_OF_CALL, warnings=False)
     renamed = {"never_rang": call.undialled_attempts, "since": call.status_changed_at}
     # Until the orchestrator decides on the end of the conversation, the conversation's own disposition is kept.
     same_attempt = document is not None and document.attempt == call.attempt
@@ -207,6 +221,8 @@ def _after_decision(document: CallDocument | None, sequence: int, event: CallDec
     return CallDocument(
         **known,
         **renamed,
+        **stages_after(document, event),
+        cause=cause_after(document, event),
         call_id=str(call.call_id),
         sequence=sequence,
         disposition=call.disposition or earlier,
@@ -227,7 +243,8 @@ def _changes(document: CallDocument, event: Event) -> dict[str, object]:
     if isinstance(event, ReplyGenerated) and event.turn > 0:
         turn = f"{event.attempt}/{event.turn}"
         if turn not in document.answered_turns:
-            return {"answered_turns": (*document.answered_turns, turn)}
+            answered = (*document.answered_turns, turn)
+            return {"answered_turns": answered, "stage": stage_after_reply(document, event)}
     return {}
 
 
@@ -248,19 +265,26 @@ def contribution(document: CallDocument) -> dict[str, int]:
         counts[COMPLETED_WITHOUT_DURATION] = 1
     if document.message_result:
         counts |= {**dict.fromkeys(OF_MESSAGES, 0), f"messages_{document.message_result}": 1}
-    return counts
+    return counts | counted_outcome(document)
 
 
 def _increments(before: Mapping[str, CallDocument], changed: Mapping[str, CallDocument]) -> dict[str, Counter[str]]:
-    """Returns new minus old contributions; campaigns whose counters do not change are left out."""
+    """Returns new minus old contributions. A call that adds the same as before, to the same counters, is left out."""
     sums: dict[str, Counter[str]] = {}
     for call_id, document in changed.items():
-        for campaign in (document.campaign_id, ALL):
-            sums.setdefault(campaign, Counter()).update(contribution(document))
-        if old := before.get(call_id):
-            for campaign in (old.campaign_id, ALL):
-                sums.setdefault(campaign, Counter()).subtract(contribution(old))
-    return {campaign: counts for campaign, counts in sums.items() if any(counts.values())}
+        old = before.get(call_id)
+        counts, former = contribution(document), contribution(old) if old else {}
+        if counts == former and old and old.campaign_id == document.campaign_id:
+            continue
+        sums.setdefault(document.campaign_id, Counter()).update(counts)
+        if old:
+            sums.setdefault(old.campaign_id, Counter()).subtract(former)
+    if sums:
+        of_all = Counter[str]()
+        for counts in list(sums.values()):
+            of_all.update(counts)
+        sums[ALL] = of_all
+    return sums
 
 
 def statistics(campaign_id: str | None, sums: Mapping[str, int]) -> CampaignStatistics:

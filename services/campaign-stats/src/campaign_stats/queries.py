@@ -1,4 +1,4 @@
-"""Answers requests over NATS: counters, the ids of a campaign's calls by status, and lists of calls and campaigns."""
+"""Answers requests over NATS: counters, outcomes, ids of a campaign's calls, and lists of calls and campaigns."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -21,13 +21,15 @@ from contracts import (
     CampaignStatistics,
     CampaignStatisticsQuery,
     NumberCallsQuery,
+    Outcomes,
+    OutcomesQuery,
     Service,
     reasons_of,
 )
 
 logger = structlog.get_logger()
 
-A = TypeVar("A", CallList, CampaignCalls, CampaignList, CampaignStatistics)
+A = TypeVar("A", CallList, CampaignCalls, CampaignList, CampaignStatistics, Outcomes)
 
 
 def build_router(store: Store) -> NatsRouter:
@@ -74,6 +76,13 @@ def build_router(store: Store) -> NatsRouter:
     async def answer_campaign_list(body: bytes) -> CampaignList | NatsResponse:
         async def answer() -> CampaignList:
             return await store.list_campaigns(CampaignListQuery.model_validate_json(body or b"{}"))
+
+        return await _answer(answer)
+
+    @router.subscriber(OutcomesQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=2, decoder=body_of)
+    async def answer_outcomes(body: bytes) -> Outcomes | NatsResponse:
+        async def answer() -> Outcomes:
+            return await store.outcomes(OutcomesQuery.model_validate_json(body or b"{}"))
 
         return await _answer(answer)
 

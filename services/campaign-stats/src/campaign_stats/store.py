@@ -30,14 +30,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from campaign_stats import lists
-from campaign_stats.documents import ENCODING_ERRORS, Document, read, refusals, updates, written
-from campaign_stats.projection import (
-    ALL,
-    CallDocument,
-    Projected,
-    call_of,
-    project,
-)
+from campaign_stats.documents import ENCODING_ERRORS, Document, outcome_updates, read, refusals, updates, written
+from campaign_stats.outcome_reads import read_outcomes
+from campaign_stats.projection import ALL, CallDocument, Projected, call_of, project
 from campaign_stats.writers import Writers
 from contracts import (
     CallList,
@@ -47,6 +42,8 @@ from contracts import (
     CampaignList,
     CampaignListQuery,
     Event,
+    Outcomes,
+    OutcomesQuery,
 )
 
 CHECKPOINT = "campaign-stats"
@@ -81,13 +78,14 @@ class BatchRejected(Exception):
 
 
 class Store:
-    """The collections ``calls``, ``campaigns`` and ``checkpoints``, and the replicas in ``writers``."""
+    """The collections ``calls``, ``campaigns``, ``outcomes`` and ``checkpoints``, and the replicas in ``writers``."""
 
     def __init__(self, client: AsyncMongoClient[Document], database: str) -> None:
         self._client = client
         self._database: AsyncDatabase[Document] = client[database]
         self._calls = self._database["calls"]
         self._campaigns = self._database["campaigns"]
+        self._outcomes = self._database["outcomes"]
         self._checkpoints = self._database["checkpoints"]
         self.writers = Writers(self._database["writers"])
 
@@ -176,6 +174,8 @@ class Store:
         campaigns = list(updates(projected))
         if campaigns:
             await self._campaigns.bulk_write(campaigns, ordered=False, session=session)
+        if outcomes := list(outcome_updates(projected)):
+            await self._outcomes.bulk_write(outcomes, ordered=False, session=session)
 
     async def sums(self, campaign_id: str | None) -> dict[str, int]:
         """Returns the counters of one campaign, or of all. Reads one document, however many calls there are."""
@@ -197,6 +197,10 @@ class Store:
     async def list_campaigns(self, query: CampaignListQuery) -> CampaignList:
         """Returns one page of campaigns."""
         return await lists.list_campaigns(self._campaigns, query)
+
+    async def outcomes(self, query: OutcomesQuery) -> Outcomes:
+        """Returns how far calls came, why they ended, and their outcomes over time."""
+        return await read_outcomes(self._campaigns, self._outcomes, query)
 
     async def busiest(self, limit: int) -> dict[str, dict[str, int]]:
         """Returns the counters of the campaigns with most open calls, and under `ALL` those of all campaigns."""

@@ -15,12 +15,12 @@ from bson.json_util import dumps
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
-from campaign_stats import documents, projection
+from campaign_stats import documents, outcomes, projection
 from campaign_stats.store import CHECKPOINT, Store, connect
 
 FENCE = 2**62
 """A sequence that no log reaches."""
-COLLECTIONS = ("calls", "campaigns")
+COLLECTIONS = ("calls", "campaigns", "outcomes")
 """The collections of the projection, without its checkpoint."""
 _REBUILD = "rebuild"
 
@@ -141,5 +141,5 @@ def rebuild_identity(log_created_at: str) -> str:
 
     A rebuild that was begun with another identity is not continued.
     """
-    rules = "".join(inspect.getsource(module) for module in (projection, documents))
+    rules = "".join(inspect.getsource(module) for module in (projection, outcomes, documents))
     return total_digest({"log": log_created_at, "rules": rules})

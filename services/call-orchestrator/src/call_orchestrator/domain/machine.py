@@ -27,8 +27,8 @@ from call_orchestrator.domain.outcomes import conclude_after_hangup
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms, dials
 from call_orchestrator.domain.timers import outdated_or_early
-from call_orchestrator.domain.undialled import CAMPAIGN_FINISHED, expiry_reason
-from contracts.vocabulary import RETRYABLE_STATUSES, CallStatus, RefusalCode
+from call_orchestrator.domain.undialled import expiry_reason
+from contracts.vocabulary import CAMPAIGN_FINISHED, RETRYABLE_STATUSES, CallStatus, RefusalCode
 
 ANSWER_MARGIN = timedelta(seconds=20)
 """How long after the ring time the network may take to report the outcome before a settlement is requested."""

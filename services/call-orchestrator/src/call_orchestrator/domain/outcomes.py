@@ -11,7 +11,14 @@ from call_orchestrator.domain.decisions import CallStatusChanged, Decision, Igno
 from call_orchestrator.domain.dial_times import Permission, dial_at
 from call_orchestrator.domain.retry_rules import CONTINUABLE, RETRIED_WITHOUT_RULE
 from call_orchestrator.domain.states import Ended, InProgress, Live, Pending, Terms, dials
-from contracts.vocabulary import CallStatus, Disposition, HangupReason, RetryOutcome, TelephonyStatus
+from contracts.vocabulary import (
+    OUTCOME_UNKNOWN,
+    CallStatus,
+    Disposition,
+    HangupReason,
+    RetryOutcome,
+    TelephonyStatus,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +161,7 @@ def _final_status(state: Live, status: TelephonyStatus, reason: str | None) -> t
 
 def fail_as_unknown(state: Live, now: datetime) -> Decision:
     """Ends the call without a retry: the phone may have rung (law 9)."""
-    return CallStatusChanged(
-        state=_ended(state, CallStatus.FAILED, now), reason="outcome unknown: the network cannot say"
-    )
+    return CallStatusChanged(state=_ended(state, CallStatus.FAILED, now), reason=OUTCOME_UNKNOWN)
 
 
 def _ended(state: Live, status: CallStatus, now: datetime) -> Ended:

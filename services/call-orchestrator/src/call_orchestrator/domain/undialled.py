@@ -7,7 +7,7 @@ from call_orchestrator.domain.decisions import CallStatusChanged
 from call_orchestrator.domain.dial_times import dial_at, not_permitted
 from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.domain.states import Dialing, Ended, Pending, Terms
-from contracts.vocabulary import CallStatus
+from contracts.vocabulary import CAMPAIGN_FINISHED, CallStatus
 
 FIRST_PAUSE = timedelta(seconds=30)
 MIN_PAUSE = timedelta(seconds=1)
@@ -16,9 +16,6 @@ MIN_FINAL_PAUSE = timedelta(minutes=5)
 MAX_FINAL_PAUSE = timedelta(hours=1)
 """The pause grows at most to this, even if the retry delay is longer, so several tries fit in before the expiry."""
 _MAX_DOUBLINGS = 20
-
-
-CAMPAIGN_FINISHED = "its campaign is finished"
 
 
 def expiry_reason(reason: str | None) -> str:

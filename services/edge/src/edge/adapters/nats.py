@@ -27,6 +27,8 @@ from contracts import (
     Envelope,
     Event,
     NumberCallsQuery,
+    Outcomes,
+    OutcomesQuery,
     outcome_subject,
 )
 from contracts.number_digests import NumberDigests
@@ -44,8 +46,10 @@ RECONNECT_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _UNREADABLE = UnreadableEvents("edge")
 
-A = TypeVar("A", CampaignStatistics, CampaignCalls, CallList, CampaignList)
-Query = CampaignStatisticsQuery | CampaignCallsQuery | CallListQuery | NumberCallsQuery | CampaignListQuery
+A = TypeVar("A", CampaignStatistics, CampaignCalls, CallList, CampaignList, Outcomes)
+Query = (
+    CampaignStatisticsQuery | CampaignCallsQuery | CallListQuery | NumberCallsQuery | CampaignListQuery | OutcomesQuery
+)
 
 
 @asynccontextmanager
@@ -209,6 +213,10 @@ class NatsStatistics:
     async def list_campaigns(self, query: CampaignListQuery) -> CampaignList:
         """Returns one page of campaigns. Raises Unavailable."""
         return await self._ask(query, CampaignList)
+
+    async def outcomes(self, query: OutcomesQuery) -> Outcomes:
+        """Returns how far calls came, why they ended, and their outcomes over time. Raises Unavailable."""
+        return await self._ask(query, Outcomes)
 
     async def _ask(self, query: Query, answer: type[A]) -> A:
         body = query.model_dump_json().encode()

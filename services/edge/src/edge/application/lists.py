@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from contracts import CallListQuery
+from contracts import CallListQuery, Outcomes, OutcomesQuery
 from contracts.queries import CallPosition, CampaignListQuery, ListedCall, ListedCampaign
 from edge.ports import Statistics
 
@@ -34,7 +34,7 @@ class CampaignPage:
 
 
 class Lists:
-    """Lists of calls and campaigns. Every method raises Unavailable."""
+    """Lists of calls and campaigns, and the outcomes of calls. Every method raises Unavailable."""
 
     def __init__(self, statistics: Statistics) -> None:
         self._statistics = statistics
@@ -50,6 +50,10 @@ class Lists:
         page = await self._statistics.list_campaigns(CampaignListQuery(campaign_ids=ids, after=after, limit=limit))
         last = page.campaigns[-1].campaign_id if page.has_more and page.campaigns else None
         return CampaignPage(page.campaigns, _encode(last) if last else None)
+
+    async def outcomes(self, query: OutcomesQuery) -> Outcomes:
+        """Returns how far calls came, why they ended, and their outcomes over time."""
+        return await self._statistics.outcomes(query)
 
 
 def call_cursor(call: ListedCall) -> str:

@@ -15,6 +15,8 @@ from contracts import (
     CampaignListQuery,
     CampaignStatistics,
     NumberState,
+    Outcomes,
+    OutcomesQuery,
 )
 from contracts.audit import AuditEntry
 
@@ -133,3 +135,6 @@ class Statistics(Protocol):
 
     async def list_campaigns(self, query: CampaignListQuery) -> CampaignList:
         """Returns one page of campaigns."""
+
+    async def outcomes(self, query: OutcomesQuery) -> Outcomes:
+        """Returns how far calls came, why they ended, and their outcomes over time."""
