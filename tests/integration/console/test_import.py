@@ -173,6 +173,34 @@ async def test_a_campaign_that_was_never_created_has_no_form_and_says_why(browse
     assert 'id="import-form"' not in page.text
 
 
+async def test_the_result_of_an_import_is_shown_if_the_contacts_cannot_be_read_after_it(
+    answered_by: "AnsweredBy",
+) -> None:
+    is_imported = False
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal is_imported
+        if request.method == "POST":
+            is_imported = True
+            counts = {"dry_run": False, "added": 7, "duplicates": 0, "refused": {}, "refused_rows": [], "groups": []}
+            return httpx.Response(200, json=counts)
+        if request.url.path.endswith("/contacts"):
+            return httpx.Response(
+                503 if is_imported else 200, json={"contacts": [], "next": None, "detail": "no leader"}
+            )
+        terms = {"name": None, "script_template": "Hello."}
+        return httpx.Response(
+            200,
+            json={"campaign_id": "spring", "status": "draft", "terms": terms, "finished_at": None, "campaigns": []},
+        )
+
+    browser = await log_in(answered_by(answer), API_KEY)
+    text = words((await send(browser, query="act=import")).text)
+
+    assert "7 contacts added" in text
+    assert "could not be read: no leader" in text
+
+
 async def test_an_import_above_a_cap_names_the_line_to_continue_from(answered_by: "AnsweredBy") -> None:
     problem = {"detail": "3 contacts were added.", "errors": [{"field": "from_line", "message": "5"}], "status": 429}
 

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from nats.aio.client import Client
 from starlette.types import ASGIApp, Message
 from tests.integration.console.conftest import HERE, TOKEN
@@ -270,15 +271,33 @@ class Reader(httpx.AsyncBaseTransport):
         return httpx.Response(500, json={"title": "an error"})
 
 
+async def test_a_browser_that_still_sends_sees_that_the_rest_api_does_not_answer() -> None:
+    class Closed(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "POST":
+                raise httpx.ConnectError("refused")
+            return httpx.Response(200, json={"campaigns": [], "next": None})
+
+    values = Settings.model_validate({"console_token": TOKEN, "console_api_key": API_KEY})
+    async with httpx.AsyncClient(transport=Closed(), base_url="http://edge.internal:8000") as http:
+        console = create_app(values, http)
+        sender = await logged_in(console)
+        assert await sender.post(sender.begin) == 502
+    assert sender.read_before_the_answer > 10 * len(PART)  # a closed connection would hide the answer
+
+
+async def logged_in(console: FastAPI) -> Sender:
+    transport = httpx.ASGITransport(console, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=HERE) as browser:
+        await browser.get("/login", params={"token": TOKEN})
+        [session] = console.state.door.sessions._sessions.values()
+        return Sender(console, browser, session.csrf_token)
+
+
 async def test_no_more_of_a_file_is_in_memory_than_the_rest_api_has_read() -> None:
     values = Settings.model_validate({"console_token": TOKEN, "console_api_key": API_KEY})
     async with httpx.AsyncClient(base_url="http://edge.internal:8000") as http:
-        console = create_app(values, http)
-        transport = httpx.ASGITransport(console, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url=HERE) as browser:
-            await browser.get("/login", params={"token": TOKEN})
-            [session] = console.state.door.sessions._sessions.values()
-            sender = Sender(console, browser, session.csrf_token)
+        sender = await logged_in(create_app(values, http))
         reader = Reader(sender)
         http._transport = reader
         await sender.post(sender.begin)

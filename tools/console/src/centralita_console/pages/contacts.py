@@ -24,7 +24,7 @@ from centralita_console.contact_import import (
 )
 from centralita_console.pages.campaigns import campaign_path
 from centralita_console.rendering import render
-from centralita_console.rest_client import RestClient, RestFailure
+from centralita_console.rest_client import RestClient, RestFailure, Unreachable
 from centralita_console.rest_values import next_cursor
 from centralita_console.sessions import Session
 from centralita_console.uploads import RunningUploads, Upload, UploadInterrupted, WrongUpload, read_upload
@@ -65,7 +65,7 @@ async def list_contacts(
     request: Request, api: Api, campaign_id: str, cursor: Annotated[str, Query(max_length=100)] = ""
 ) -> Response:
     """Lists the contacts that wait for their calls, in the order in which they were added."""
-    return await _page(request, api, campaign_id, cursor=cursor)
+    return await _page(request, api, await api.get(campaign_path(campaign_id)), cursor=cursor)
 
 
 @router.get("/campaigns/{campaign_id}/contacts/example.csv")
@@ -85,6 +85,7 @@ async def send_file(
     from_line: Annotated[int, Query(ge=1, le=MAX_LINE)] = 1,
 ) -> Response:
     """Passes a file on: as a dry run, as an import, or as a dry run whose refused rows are a file."""
+    campaign = await api.get(campaign_path(campaign_id))
     upload: Upload | None = None
     try:
         upload = await _own_upload(request)
@@ -102,9 +103,10 @@ async def send_file(
         if failure.status not in _SHOWN:
             raise
         outcome = _refused(failure)
-    if upload:
-        await upload.discard()
-    return await _page(request, api, campaign_id, outcome)
+    finally:
+        if upload:
+            await upload.discard()
+    return await _page(request, api, campaign, outcome)
 
 
 async def _passed_on(
@@ -143,10 +145,22 @@ def _refused(failure: RestFailure) -> ImportOutcome:
 
 
 async def _page(
-    request: Request, api: RestClient, campaign_id: str, outcome: ImportOutcome | None = None, *, cursor: str = ""
+    request: Request,
+    api: RestClient,
+    campaign: dict[str, Any],
+    outcome: ImportOutcome | None = None,
+    *,
+    cursor: str = "",
 ) -> Response:
-    campaign = await api.get(campaign_path(campaign_id))
-    page = await api.get(f"{campaign_path(campaign_id)}/contacts", {"cursor": cursor, "limit": PAGE})
+    """Returns the page. The outcome of a file is shown, also if the contacts cannot be read after it."""
+    page: dict[str, Any] = {"contacts": [], "next": None}
+    problem = ""
+    try:
+        page = await api.get(f"/campaigns/{campaign['campaign_id']}/contacts", {"cursor": cursor, "limit": PAGE})
+    except (RestFailure, Unreachable) as error:
+        if outcome is None:
+            raise
+        problem = error.detail if isinstance(error, RestFailure) else error.reason
     return render(
         request,
         "contacts.html",
@@ -155,6 +169,7 @@ async def _page(
         form=import_form(campaign, datetime.now(UTC)),
         outcome=outcome,
         contacts=page["contacts"],
+        problem=problem,
         next_cursor=next_cursor(page),
         is_first=not cursor,
     )
