@@ -166,7 +166,7 @@ def _outcome(data: Document, call: Document) -> tuple[str, str]:
 
 def _lines(story: Document, events: Sequence[Document]) -> Iterator[tuple[Line, Document]]:
     """Yields each line with the data of its event, which requests and events of chains do not have here."""
-    told = {(entry["stream"], entry["sequence"]) for entry in story["timeline"]}
+    in_story = {(entry["stream"], entry["sequence"]) for entry in story["timeline"]}
     by_sequence = {event["sequence"]: event for event in events}
     for entry in story["timeline"]:
         event = by_sequence.get(entry["sequence"]) if entry["stream"] == "CALLS" else None
@@ -174,7 +174,7 @@ def _lines(story: Document, events: Sequence[Document]) -> Iterator[tuple[Line, 
         text, is_shown = _brief(entry), entry["stream"] == "CALLS" and entry["sequence"] == story["sequence"]
         yield _line(entry["stream"], entry, entry["event"], text, data, is_shown=is_shown), data
     for event in events:
-        if ("CALLS", event["sequence"]) not in told and event["sequence"] > story["sequence"]:
+        if ("CALLS", event["sequence"]) not in in_story and event["sequence"] > story["sequence"]:
             name = event["type"].rpartition(".v")[0] or event["type"]
             yield _line("CALLS", event, name, "", event["data"], is_later=True), event["data"]
 

@@ -11,7 +11,7 @@ function show(state) {
   for (const one of document.querySelectorAll("[data-state]")) one.hidden = one.dataset.state !== state;
 }
 
-function tell({ kind, detail }) {
+function showNotice({ kind, detail }) {
   for (const one of notice.querySelectorAll("[data-kind]")) one.hidden = one.dataset.kind !== kind;
   document.getElementById("log-detail").textContent = detail;
   notice.hidden = false;
@@ -53,16 +53,16 @@ function openStream() {
     show("live");
     add(JSON.parse(event.data));
   });
-  source.addEventListener("away", (event) => tell(JSON.parse(event.data)));
+  source.addEventListener("away", (event) => showNotice(JSON.parse(event.data)));
   source.addEventListener("stop", (event) => {
     stop();
-    tell(JSON.parse(event.data));
+    showNotice(JSON.parse(event.data));
   });
   source.addEventListener("error", () => {
     if (source.readyState !== EventSource.CLOSED) return show("away");
     // The answer was no stream: the session has ended, and the form to log in came instead.
     stop();
-    tell({ kind: "ended", detail: "" });
+    showNotice({ kind: "ended", detail: "" });
   });
 }
 
