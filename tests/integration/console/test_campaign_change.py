@@ -88,6 +88,15 @@ async def test_a_change_is_shown_first_then_made_and_audited(
     ]
 
 
+async def test_the_page_of_a_campaign_shows_its_terms_in_words(browser: httpx.AsyncClient) -> None:
+    page = (await browser.get(SPRING)).text
+    assert_safe(page)
+    assert "weekly hours mon 09:00–18:00" in words(page)
+    assert "retry policy busy: retries: 2, after 60 s" in words(page)
+    assert "max attempts 4" in words(page)
+    assert "{" not in words(page).replace("{{name}}", "")
+
+
 async def test_an_untouched_form_changes_nothing_and_says_so(browser: httpx.AsyncClient) -> None:
     assert "Nothing differs from the present terms." in words((await review(browser)).text)
 

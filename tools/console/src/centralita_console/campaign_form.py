@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from centralita_console.campaign_hours import DAYS
+
 NAMES = ("campaign_id", "name", "script_template", "language", "purpose", "company", "caller_id")
 INSTANTS = ("starts_at", "ends_at")
 INTEGERS = ("max_concurrent_calls", "max_attempts", "max_attempts_per_day")
@@ -15,7 +17,6 @@ RATE = "calls_per_minute"
 HOURS = "weekly_hours"
 FURTHER_HOURS = "further_hours"
 LISTS = "do_not_call_lists"
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FIELDS = (*NAMES, *INSTANTS, *INTEGERS, RATE, HOURS, LISTS)
 """The fields of the REST API that the form has."""
 INPUTS = (*FIELDS, FURTHER_HOURS, *(f"day_{day}" for day in DAYS), "opens_at", "closes_at")

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from centralita_console.campaign_hours import hours_by_days
 from centralita_console.sessions import Session
 from centralita_console.text_direction import closed
 from centralita_console.translations import ENGLISH, LANGUAGES, preferred, translations
@@ -103,6 +104,7 @@ def environment(language: str) -> Environment:
         "pretty": _pretty,
         "pretty_whole": _pretty_whole,
         "span": _span,
+        "hours": hours_by_days,
     }
     return made
 

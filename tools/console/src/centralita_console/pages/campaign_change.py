@@ -12,7 +12,8 @@ from fastapi.responses import RedirectResponse
 
 from centralita_console.authentication import Api, PostedForm
 from centralita_console.campaign_change import SEEN, TERMS, Change, change_of, seen_of
-from centralita_console.campaign_form import DAYS, INPUTS, NO_ERRORS, FormErrors, fields_of
+from centralita_console.campaign_form import INPUTS, NO_ERRORS, FormErrors, fields_of
+from centralita_console.campaign_hours import DAYS
 from centralita_console.pages.campaigns import campaign_path
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestFailure

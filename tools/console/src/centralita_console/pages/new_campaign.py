@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from centralita_console.authentication import Api, PostedForm
-from centralita_console.campaign_form import DAYS, NO_ERRORS, FormErrors, body_of
+from centralita_console.campaign_form import NO_ERRORS, FormErrors, body_of
+from centralita_console.campaign_hours import DAYS
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestFailure
 from contracts import Purpose
