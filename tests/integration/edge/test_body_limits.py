@@ -12,7 +12,7 @@ from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, PUBLIC_URL, sec
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from chassis import body_limit
-from chassis.body_limit import LimitBody
+from chassis.body_limit import IN_FLIGHT_BYTES, LimitBody
 from contracts import Call
 from edge.entrypoints import webhooks
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
@@ -162,6 +162,24 @@ async def test_the_time_in_which_a_part_is_handled_does_not_count(monkeypatch: p
     sender = Sender(LimitBody(slow_app, limits={}, default=MAX_BODY_BYTES, answer=problem_of))
     await sender.post("/", {"Transfer-Encoding": "chunked"})
     assert sender.status == 200
+
+
+@pytest.mark.parametrize(("read_parts", "discarded"), [(0, 2 * MAX_BODY_BYTES), (1, IN_FLIGHT_BYTES)])
+async def test_what_may_be_on_its_way_is_discarded_so_that_the_client_sees_the_answer(
+    monkeypatch: pytest.MonkeyPatch, read_parts: int, discarded: int
+) -> None:
+    monkeypatch.setattr(body_limit, "DISCARD_SECONDS", 60)
+
+    async def refuses(_: Scope, receive: Receive, send: Send) -> None:
+        for _part in range(read_parts):
+            await receive()
+        await send({"type": "http.response.start", "status": 422, "headers": []})
+        await send({"type": "http.response.body"})
+
+    limits = {"/": 2 * IN_FLIGHT_BYTES}
+    sender = Sender(LimitBody(refuses, limits=limits, default=MAX_BODY_BYTES, answer=problem_of))
+    await sender.post("/", {"Transfer-Encoding": "chunked"})
+    assert discarded <= sender.read_bytes - sender.bytes_before_the_answer < discarded + len(PART)
 
 
 async def endless() -> AsyncIterator[bytes]:

@@ -23,6 +23,8 @@ SLOW_SECONDS = 30.0
 MIN_BYTES_PER_SECOND = 16_384
 """The largest import takes nine hours at this rate."""
 DISCARD_SECONDS = 2
+IN_FLIGHT_BYTES = 16 * 2**20
+"""What a client on the same machine may have sent before it sees an answer: the buffers of both ends."""
 
 
 class LimitBody:
@@ -52,7 +54,7 @@ class LimitBody:
         headers = Headers(scope=scope)
         length = int(headers.get("content-length", 0))
         is_complete = not length and "transfer-encoding" not in headers
-        body = _Body(limit, receive, send, is_complete=is_complete, max_discarded=2 * min(limit, self._default))
+        body = _Body(limit, receive, send, is_complete=is_complete, max_unread=2 * min(limit, self._default))
         if length > limit:
             await self._answer(body.refusal())(scope, receive, body.send)
         else:
@@ -62,9 +64,10 @@ class LimitBody:
 class _Body:
     """The body of one request, and the response to it."""
 
-    def __init__(self, limit: int, receive: Receive, send: Send, *, is_complete: bool, max_discarded: int) -> None:
+    def __init__(self, limit: int, receive: Receive, send: Send, *, is_complete: bool, max_unread: int) -> None:
+        """`max_unread`: how many bytes of a body are discarded of which the application has read nothing."""
         self._limit = limit
-        self._max_discarded = max_discarded
+        self._max_unread = max_unread
         self._receive = receive
         self._send = send
         self._is_complete = is_complete
@@ -115,14 +118,18 @@ class _Body:
         return HTTPException(413, f"the body has more than {self._limit:,} bytes")
 
     async def _discard(self) -> None:
-        """Reads what the client is still sending, up to twice the limit of most paths and for a short time.
+        """Reads for a short time what the client is still sending, up to a limit.
 
-        Closing a connection with unread data resets it, and a client that is still sending would not see the answer.
+        Closing a connection with unread data resets it, and a client that is still sending would not see the answer. Of
+        a body that the application has read in part, more may be on its way than of one that was refused at once.
         """
+        max_bytes = (
+            max(self._max_unread, min(self._limit, IN_FLIGHT_BYTES)) if self._received_bytes else self._max_unread
+        )
         discarded_bytes = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_SECONDS):
-                while discarded_bytes < self._max_discarded:
+                while discarded_bytes < max_bytes:
                     message = await self._receive()
                     if not message.get("more_body", False):
                         return
