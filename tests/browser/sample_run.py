@@ -140,22 +140,32 @@ class SampleRun:
 
     async def hear(self, name: str, text: str) -> None:
         """Appends an utterance of the callee, as the edge does."""
-        assert self.system.nats
         master_key = MasterKey(key_bytes(SecretStr(self.system.master_key)))
-        url = self.system.access.url(self.system.nats.url, Service.EDGE)
-        client = await nats.connect(url, inbox_prefix=inbox_of(Service.EDGE))
-        try:
-            async with Keyring(client, master_key).is_current() as keyring:
-                log = EventLog(client, CALLS.name, source="test", keyring=keyring)
-                await log.append(an_utterance(self.calls[name], 9, text))
-        finally:
-            await client.close()
+        async with self.connected(Service.EDGE) as client, Keyring(client, master_key).is_current() as keyring:
+            log = EventLog(client, CALLS.name, source="test", keyring=keyring)
+            await log.append(an_utterance(self.calls[name], 9, text))
 
     async def acts_on(self, campaign_id: str) -> list[tuple[str, str, str]]:
         """Returns the audited acts on a campaign: the act, its stage and the name of the key."""
         answer = await self.rest.get("/api/v1/audit", params={"campaign_id": campaign_id})
         assert answer.is_success, answer.text
         return [(one["act"], one["stage"], one["key_name"]) for one in answer.json()["entries"]]
+
+    async def acts(self, act: str, target: str) -> list[str]:
+        """Returns the audited stages of an act."""
+        answer = await self.rest.get("/api/v1/audit", params={"act": act})
+        assert answer.is_success, answer.text
+        return [one["stage"] for one in answer.json()["entries"] if one["target"] == target]
+
+    @asynccontextmanager
+    async def connected(self, user: str) -> AsyncIterator[Client]:
+        """Yields a connection to the bus as one of its users."""
+        assert self.system.nats
+        client = await nats.connect(self.system.access.url(self.system.nats.url, user), inbox_prefix=inbox_of(user))
+        try:
+            yield client
+        finally:
+            await client.close()
 
     async def command(self, *arguments: str) -> str:
         """Returns what a command of `centralita` prints, without line breaks in the text."""

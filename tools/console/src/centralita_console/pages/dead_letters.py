@@ -31,6 +31,8 @@ MAX_ACTS = 100
 """Dead letters of one confirmation. Each is a request, and the REST API resends one at a time."""
 MAX_SHOWN = 10
 """Messages that a page which asks shows; the others are named."""
+MAX_LOOKS = 30
+"""How often a page looks by itself, every two seconds, what became of a message."""
 MAX_PAGES = 20
 """Requests for one group: each reads at most 2,000 dead letters."""
 MAX_SEQUENCE = 10**15 - 1
@@ -87,8 +89,12 @@ async def show_sent(
     stream: Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,100}$")],
     sequence: Annotated[int, Query(ge=1, le=MAX_SEQUENCE)],
     call_id: Annotated[str, Query(pattern="^([0-9a-f-]{36})?$")] = "",
+    look: Annotated[int, Query(ge=0, le=MAX_LOOKS)] = 0,
 ) -> Response:
-    """Shows what became of a message that was resent: its call, or the dead letter that it is again."""
+    """Shows what became of a message that was resent: its call, or the dead letter that it is again.
+
+    The message may still wait. The page looks again by itself, at most `MAX_LOOKS` times.
+    """
     call: Mapping[str, Any] | None = None
     if call_id:
         try:
@@ -106,6 +112,8 @@ async def show_sent(
         sequence=sequence,
         call=call,
         again=again,
+        call_id=call_id,
+        next_look=look + 1 if look < MAX_LOOKS else None,
     )
 
 
