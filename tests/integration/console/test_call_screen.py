@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import httpx
 import pytest
+from nats.aio.client import Client
 from tests.builders.events import an_envelope
 from tests.builders.turns import a_reply, an_utterance
 from tests.integration.console.conftest import log_in, parsed, words
 from tests.integration.console.test_pages import assert_safe
 from tests.integration.edge.conftest import API_KEY, Orchestrator
+from tests.integration.edge.test_archived_calls import ARCHIVE, archive
 
+from centralita_console.rendering import environment
 from chassis.event_log import EventLog
 from contracts import Call, CallStatus, DialClaimed, DialPlaced
 
@@ -62,3 +66,26 @@ async def test_the_events_of_a_call_have_their_headers_their_cause_and_a_link_to
     links = [one["href"] for tag, one in parsed(page).tags if tag == "a" and one.get("rel")]
     assert links == [f"https://traces.example.com/t/{trace_id}?x=1"]
     assert f'href="#event-{claimed.sequence}"' in page
+
+
+@pytest.mark.parametrize("suffix", ["", "/story", "/raw", "?at=7"])
+async def test_a_call_that_may_be_archived_leads_to_the_command_that_shows_it(
+    browser: httpx.AsyncClient, bus_client: Client, suffix: str
+) -> None:
+    await archive(bus_client)
+    call_id = uuid4()
+
+    answer = await browser.get(f"/calls/{call_id}{suffix}")
+
+    assert answer.status_code == 404
+    assert_safe(answer.text)
+    assert "This call is not in the log" in words(answer.text)
+    assert f"it is in the archive {ARCHIVE}" in words(answer.text)
+    assert f"<code>centralita replay show {call_id} --archive DIRECTORY</code>" in answer.text
+
+
+def test_commands_in_a_text_are_code_and_nothing_in_it_is_markup() -> None:
+    with_code = environment("en").filters["with_code"]
+
+    assert with_code("`<b>` or `x`") == "<code>&lt;b&gt;</code> or <code>x</code>"
+    assert with_code("one ` only <i>") == "one ` only &lt;i&gt;"

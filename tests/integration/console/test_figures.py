@@ -1,5 +1,6 @@
 """The figures of the first page: what they show, what a key may not see, and what needs a person."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,16 @@ STATE: dict[str, Any] = {
 PAUSED = {"campaign_id": "spring", "paused": True, "since": "2026-11-29T10:00:00Z", "reason": "a holiday"}
 NO_CALLS: dict[str, Any] = {"calls": [], "next": None}
 GROUPS = {"groups": [{"count": 2}, {"count": 1}], "other_count": 4, "next": None}
+FINDING = {"area": "vendors", "check": "openai", "found": "the circuit breaker is open", "advice": "look at its status"}
+HEALTH = {
+    "findings": [
+        {**FINDING, "result": "warning"},
+        {**FINDING, "check": "ok", "result": "ok"},
+        {**FINDING, "check": "dead letters", "result": "warning"},
+        {**FINDING, "area": "NATS", "check": "stream CALLS", "result": "failed"},
+        *({**FINDING, "check": f"other {n}", "result": "warning"} for n in range(4)),
+    ]
+}
 Answers = dict[str, tuple[int, Any]]
 
 
@@ -48,6 +59,7 @@ def rest(asked: Counter[str], **changes: tuple[int, Any]) -> Callable[[httpx.Req
         "campaigns": (200, {"campaigns": [PAUSED, {**PAUSED, "campaign_id": "open", "paused": False}], "next": None}),
         "dead-letters": (200, GROUPS),
         "calls": (200, NO_CALLS),
+        "health": (200, HEALTH),
         **{name.replace("_", "-"): answer for name, answer in changes.items()},
     }
 
@@ -60,9 +72,11 @@ def rest(asked: Counter[str], **changes: tuple[int, Any]) -> Callable[[httpx.Req
     return answer
 
 
-def reader(answer: Callable[[httpx.Request], httpx.Response], campaign_id: str = "") -> FigureReader:
+def reader(
+    answer: Callable[[httpx.Request], httpx.Response], campaign_id: str = "", *, is_live: bool = False
+) -> FigureReader:
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://edge")
-    return FigureReader(RestClient(http, "a-key"), campaign_id)
+    return FigureReader(RestClient(http, "a-key"), campaign_id, is_live=is_live)
 
 
 async def test_the_first_page_shows_figures_with_their_limits_and_what_needs_attention(
@@ -161,3 +175,44 @@ async def test_hostile_texts_are_shown_as_text(answered_by: "AnsweredBy", text: 
 
     assert_safe(page)
     assert "".join(parsed(page).words).count(text[:200]) >= 2
+
+
+async def test_what_the_doctor_finds_needs_attention_failures_first_and_no_reading_waits_for_it() -> None:
+    asked: Counter[str] = Counter()
+    figures = reader(rest(asked), is_live=True)
+    first = await figures.read()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    second = await figures.read(first)
+    third = await figures.read(second)
+
+    assert (first.problems, first.problem_count, asked["health"]) == ((), 0, 1)
+    assert (second.problem_count, third.problem_count) == (6, 6)
+    assert [(one.name, one.is_failed) for one in second.problems][:2] == [
+        ("NATS: stream CALLS", True),
+        ("vendors: openai", False),
+    ]
+    assert len(second.problems) == 5
+    await figures.read()
+    assert asked["health"] == 2
+
+
+@pytest.mark.parametrize(("status", "times"), [(403, 1), (503, 3)])
+async def test_a_key_that_may_not_see_the_health_is_not_asked_for_it_again(status: int, times: int) -> None:
+    asked: Counter[str] = Counter()
+    figures = reader(rest(asked, health=(status, {})), is_live=True)
+    for _ in range(3):
+        found = await figures.read()
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    assert (found.problems, asked["health"]) == ((), times)
+
+
+async def test_one_page_and_a_page_of_one_campaign_do_not_examine_the_installation() -> None:
+    asked: Counter[str] = Counter()
+    await reader(rest(asked)).read()
+    await reader(rest(asked, campaigns=(200, PAUSED)), "spring", is_live=True).read()
+    await asyncio.sleep(0)
+
+    assert asked["health"] == 0

@@ -58,13 +58,15 @@ async def test_without_a_rest_api_the_page_says_which_setting_is_missing_and_wha
 async def test_hostile_words_are_shown_as_text(answered_by: "AnsweredBy", text: str) -> None:
     finding = {"area": text, "check": text, "result": text, "found": text, "advice": text}
     stream = {"messages": 1, "bytes": 10, "max_bytes": 20, "replicas": 1, "current_replicas": 1}
-    counts = {"pending": 1, "unacknowledged": 1, "redelivered": 1, "is_subscribed": False}
+    counts: dict[str, object] = {"pending": 1, "unacknowledged": 1, "redelivered": 1, "is_subscribed": False}
+    counts["unacknowledged_since"] = "2026-11-29T12:00:00Z"
+    process = {"service": text, "instance": text, "version": text, "started_at": "2026-11-29T12:00:00Z"}
     body: dict[str, Any] = {
         "examined_at": "2026-11-29T12:00:00Z",
         "findings": [finding],
         "streams": [{**stream, "name": text, "leader": text}],
         "consumers": [{**counts, "name": text, "stream": text}],
-        "services": [{"service": text, "instance": text, "version": text, "started_at": "2026-11-29T12:00:00Z"}],
+        "services": [{**process, "breakers": {text: text}}, {**process, "breakers": {}}],
     }
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -76,6 +78,8 @@ async def test_hostile_words_are_shown_as_text(answered_by: "AnsweredBy", text: 
 
     assert_safe(page)
     assert " ".join(text[:200].split()) in words(page)
+    assert "1 / 2" in words(page)
+    assert "2 / 2" in words(page)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The health of the installation over REST: what the doctor finds on the bus, and who may read it."""
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -7,6 +8,8 @@ import pytest
 from nats.aio.client import Client
 from tests.integration.edge.conftest import LIMITED
 
+from chassis.event_log import EventLog
+from chassis.jetstream_info import ConsumerState
 from chassis.service_checks import SERVICES
 from chassis.service_status import answer_status
 from contracts import Service
@@ -14,6 +17,10 @@ from contracts.buckets import WATCHED_STREAMS
 from contracts.consumers import CONSUMERS, VOICE_DIALS
 from contracts.service_status import status_subject
 from contracts.streams import REQUESTS
+from edge.adapters.ack_floors import AckFloors, check_acknowledgements
+from edge.adapters.system_health import NatsInstallation
+from providers.breakers import BreakerState
+from providers.metrics import BREAKER_STATE
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As
@@ -86,3 +93,54 @@ async def test_a_key_of_some_campaigns_is_refused_whichever_it_names(as_: "As", 
 
     assert answer.status_code == 403
     assert answer.json()["type"].endswith("limited-key")
+
+
+async def test_a_vendor_whose_breaker_is_open_is_a_finding_with_what_to_do(
+    api: httpx.AsyncClient, bus_client: Client
+) -> None:
+    BREAKER_STATE.labels(provider="a-vendor").set(BreakerState.OPEN)
+    try:
+        await answer_status(bus_client, Service.VOICE)
+        found = await health(api)
+    finally:
+        BREAKER_STATE.remove("a-vendor")
+
+    [process] = found["services"]
+    assert process["breakers"]["a-vendor"] == "open"
+    [vendor] = [one for one in found["findings"] if (one["area"], one["check"]) == ("vendors", "a-vendor")]
+    assert (vendor["result"], vendor["found"]) == (
+        "warning",
+        "the circuit breaker is open in 1 of 1 processes of voice",
+    )
+    assert "status page" in vendor["advice"]
+
+
+def state(unacknowledged: int, ack_floor: int, name: str = "voice-dials") -> ConsumerState:
+    return ConsumerState(name, "CALLS", 0, unacknowledged, 0, is_subscribed=True, ack_floor=ack_floor)
+
+
+def test_a_message_is_unacknowledged_since_its_consumer_was_first_seen_at_the_same_floor() -> None:
+    floors, begin = AckFloors(), datetime(2026, 11, 29, 12, tzinfo=UTC)
+    seen = [
+        floors.since([state(count, floor)], begin + timedelta(minutes=minute))
+        for minute, (count, floor) in enumerate([(1, 7), (3, 7), (2, 9), (0, 11), (1, 11)])
+    ]
+
+    since = [{name: (at - begin) // timedelta(minutes=1) for name, at in one.items()} for one in seen]
+    assert since == [{"voice-dials": 0}, {"voice-dials": 0}, {"voice-dials": 2}, {}, {"voice-dials": 4}]
+
+
+def test_a_message_that_waits_long_for_its_acknowledgement_is_a_finding() -> None:
+    begin = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    assert check_acknowledgements({"voice-dials": begin}, begin + timedelta(seconds=119)) == []
+    [finding] = check_acknowledgements({"voice-dials": begin}, begin + timedelta(minutes=3))
+    assert (finding.result, finding.found) == ("warning", "its oldest message is unacknowledged for at least 3 min")
+    assert "the log of voice" in finding.advice
+
+
+async def test_a_consumer_shows_since_when_its_oldest_message_is_unacknowledged(
+    bus_client: Client, calls: EventLog
+) -> None:
+    installation = NatsInstallation(bus_client)
+    first, second = await installation.examine(), await installation.examine()
+    assert (first.unacknowledged_since, second.unacknowledged_since) == ({}, {})

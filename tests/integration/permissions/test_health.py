@@ -6,7 +6,7 @@ import pytest
 
 from chassis.findings import Result
 from chassis.service_checks import AREA, SERVICES
-from chassis.service_status import answer_status
+from chassis.service_status import answer_status, collect_statuses
 from contracts import Service
 from contracts.permissions import OPERATOR
 from contracts.service_status import ALL_STATUSES, STATUS_REQUEST, status_subject
@@ -33,7 +33,18 @@ async def test_the_edge_may_examine_everything_and_each_service_may_answer(conne
     assert permissions.result is Result.OK
 
 
-@pytest.mark.parametrize("user", [*(one for one in SERVICES if one != Service.EDGE), Service.UPSTREAM, OPERATOR])
+async def test_the_operator_asks_for_statuses_and_answers_for_no_service(connect: "Connect") -> None:
+    connection, service = await connect(OPERATOR), await connect(Service.VOICE)
+    await answer_status(service.client, Service.VOICE)
+    await service.client.flush()
+
+    assert [one.service for one in await collect_statuses(connection.client)] == [Service.VOICE]
+    assert connection.refused == []
+    answers = [status_subject(service) for service in SERVICES]
+    assert await connection.refused_publishes(*answers) == answers
+
+
+@pytest.mark.parametrize("user", [*(one for one in SERVICES if one != Service.EDGE), Service.UPSTREAM])
 async def test_no_other_user_asks_for_statuses_or_answers_for_another(user: str, connect: "Connect") -> None:
     connection = await connect(user)
     others = [status_subject(service) for service in SERVICES if service != user]

@@ -45,7 +45,10 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """What a durable consumer has still to deliver, and what its service has received and not acknowledged."""
+    """What a durable consumer has still to deliver, and what its service has received and not acknowledged.
+
+    `ack_floor`: all messages up to this sequence of the stream are acknowledged.
+    """
 
     name: str
     stream: str
@@ -53,6 +56,7 @@ class ConsumerState:
     unacknowledged: int
     redelivered: int
     is_subscribed: bool
+    ack_floor: int
 
 
 async def read_info(client: Client) -> JetStreamInfo:
@@ -108,4 +112,5 @@ def _consumer_state(name: str, answer: Info) -> ConsumerState:
         unacknowledged=answer["num_ack_pending"],
         redelivered=answer["num_redelivered"],
         is_subscribed=bool(answer.get("push_bound")),
+        ack_floor=answer["ack_floor"]["stream_seq"],
     )

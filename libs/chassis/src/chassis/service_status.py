@@ -9,6 +9,7 @@ import uuid_utils
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
 from chassis.bus_clock import wall_clock
@@ -17,6 +18,9 @@ from contracts.service_status import ALL_STATUSES, STATUS_REQUEST, ServiceStatus
 COLLECT_SECONDS = 1.0
 """How long answers are waited for. A process that is busy for longer is missing."""
 MAX_STATUSES = 1_000
+BREAKER_METRIC = "centralita_breaker_state"
+"""The gauge of `providers.metrics`: processes without vendors do not have it."""
+BREAKER_STATES = {1.0: "half-open", 2.0: "open"}
 
 
 async def answer_status(client: Client, service: str) -> None:
@@ -27,13 +31,19 @@ async def answer_status(client: Client, service: str) -> None:
         version=version("centralita-chassis"),
         started_at=wall_clock(),
     )
-    body = status.model_dump_json().encode()
 
     async def answer(_: Msg) -> None:
+        body = status.model_copy(update={"breakers": breakers_not_closed()}).model_dump_json().encode()
         with suppress(NatsError):  # the connection is lost, and with it the request
             await client.publish(status_subject(service), body)
 
     await client.subscribe(STATUS_REQUEST, cb=answer)
+
+
+def breakers_not_closed() -> dict[str, str]:
+    """Returns the vendors whose circuit breaker is not closed in this process, as its metric says."""
+    samples = (sample for metric in REGISTRY.collect() if metric.name == BREAKER_METRIC for sample in metric.samples)
+    return {sample.labels["provider"]: BREAKER_STATES.get(sample.value, "open") for sample in samples if sample.value}
 
 
 async def collect_statuses(client: Client) -> list[ServiceStatus]:

@@ -114,7 +114,7 @@ def _operator() -> User:
     api = [f"{_API}.{verb}" for verb in (*info, *of_consumers)]
     return User(
         OPERATOR,
-        (*asked_from_outside(), OWN_PERMISSIONS, CampaignStatisticsQuery.subject, *api),
+        (*asked_from_outside(), OWN_PERMISSIONS, CampaignStatisticsQuery.subject, STATUS_REQUEST, *api),
         (">",),
         never_subscribe=("deliver.>",),  # in the queue group of a consumer it would receive messages of a service
     )

@@ -28,3 +28,6 @@ class ServiceStatus(BaseModel):
     instance: str = Field(max_length=100, description="a random name of the process")
     version: str = Field(max_length=100)
     started_at: Instant
+    breakers: dict[str, str] = Field(
+        default={}, max_length=50, description="vendors whose circuit breaker is not closed: half-open or open"
+    )

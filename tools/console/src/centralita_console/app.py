@@ -146,7 +146,7 @@ async def _rest_failure(request: Request, error: RestFailure) -> Response:
     if error.kind == MISSING_SCOPE and page in ADMIN_PAGES:
         return render(request, "needs_admin.html", 403, page=page, detail=error.detail)
     kinds = {403: "forbidden", 404: "not_found", 409: "conflict", 422: "invalid", 429: "too_many", 503: "unavailable"}
-    kind = kinds.get(error.status, "failed")
+    kind = "unknown_call" if error.kind == "unknown-call" else kinds.get(error.status, "failed")
     status = error.status if kind != "failed" else 502
     return render(request, "error.html", status, kind=kind, detail=error.detail, url="", retry_after=error.retry_after)
 

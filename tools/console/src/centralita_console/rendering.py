@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from centralita_console.campaign_hours import hours_by_days
 from centralita_console.sessions import Session
@@ -60,6 +60,14 @@ def _shown(text: object) -> str:
     return closed(masked if len(masked) <= MAX_SHOWN_CHARACTERS else masked[:MAX_SHOWN_CHARACTERS] + "…")
 
 
+def _with_code(text: object) -> Markup:
+    """Returns a text whose commands, between backquotes, are shown as code."""
+    parts = _shown(text).split("`")
+    if len(parts) % 2 == 0:  # one of them is no quote
+        return escape("`".join(parts))
+    return Markup("").join(Markup("<code>%s</code>") % part if n % 2 else part for n, part in enumerate(parts))
+
+
 def _pretty(document: object) -> str:
     return _shown(json.dumps(document, ensure_ascii=False, indent=2))
 
@@ -105,6 +113,7 @@ def environment(language: str) -> Environment:
         "pretty_whole": _pretty_whole,
         "span": _span,
         "hours": hours_by_days,
+        "with_code": _with_code,
     }
     return made
 

@@ -9,10 +9,11 @@ from nats.errors import Error as NatsError
 from chassis.bus_checks import AREA, check_anonymous_access, check_clock, check_consumers, check_streams
 from chassis.findings import Finding, failed, ok, warning
 from chassis.jetstream_info import JetStreamInfo, StreamState, consumer_states, read_info, stream_states
-from chassis.service_checks import check_services
+from chassis.service_checks import check_breakers, check_services
 from chassis.service_status import collect_statuses
 from chassis.storage_checks import check_storage
 from contracts.streams import AUDIT, CONTACTS, DEAD_LETTERS, REQUESTS
+from edge.adapters.ack_floors import AckFloors, check_acknowledgements
 from edge.adapters.nats import translate_errors
 from edge.ports import Unavailable
 from edge.ports.health import Health
@@ -26,6 +27,7 @@ class NatsInstallation:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._floors = AckFloors()
 
     async def examine(self) -> Health:
         """Returns the health. Raises nothing if NATS does not answer: that is a finding."""
@@ -45,8 +47,11 @@ class NatsInstallation:
         )
         streams, consumers = stream_states(info), consumer_states(info)
         findings = [ok(AREA, "connection", version), anonymous, clock, *_streams(info, streams)]
-        findings += [*check_storage(info), *check_consumers(info), *check_services(processes), *_dead_letters(streams)]
-        return Health(datetime.now(UTC), findings, streams, consumers, processes)
+        now = datetime.now(UTC)
+        since = self._floors.since(consumers, now)
+        findings += [*check_storage(info), *check_consumers(info), *check_acknowledgements(since, now)]
+        findings += [*check_services(processes), *check_breakers(processes), *_dead_letters(streams)]
+        return Health(now, findings, streams, consumers, processes, since)
 
 
 async def _clock(client: Client) -> Finding:

@@ -55,6 +55,9 @@ class ConsumerResource(BaseModel):
     unacknowledged: int = Field(description="messages that a service has received and not acknowledged")
     redelivered: int = Field(description="those of them that were delivered more than once")
     is_subscribed: bool = Field(description="whether a service subscribes to it")
+    unacknowledged_since: datetime | None = Field(
+        default=None, description="the oldest of them is older than this; null: there is none, or it is not known yet"
+    )
 
 
 class ProcessResource(BaseModel):
@@ -64,6 +67,7 @@ class ProcessResource(BaseModel):
     instance: str = Field(description="a random name of the process")
     version: str
     started_at: datetime
+    breakers: dict[str, str] = Field(description="vendors whose circuit breaker is not closed: half-open or open")
 
 
 class HealthResource(BaseModel):
@@ -78,7 +82,10 @@ class HealthResource(BaseModel):
     @classmethod
     def of(cls, health: Health) -> "HealthResource":
         """Returns the public form."""
-        return cls.model_validate(health, from_attributes=True)
+        resource = cls.model_validate(health, from_attributes=True)
+        for one in resource.consumers:
+            one.unacknowledged_since = health.unacknowledged_since.get(one.name)
+        return resource
 
 
 @router.get("")

@@ -1,6 +1,7 @@
 """The health of the installation, as the bus shows it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -11,13 +12,17 @@ from contracts.service_status import ServiceStatus
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The findings at an instant, and the state of what they are about."""
+    """The findings at an instant, and the state of what they are about.
+
+    `unacknowledged_since`: by consumer, since when, at the latest, its oldest message is unacknowledged.
+    """
 
     examined_at: datetime
     findings: list[Finding]
     streams: list[StreamState]
     consumers: list[ConsumerState]
     services: list[ServiceStatus]
+    unacknowledged_since: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Installation(Protocol):

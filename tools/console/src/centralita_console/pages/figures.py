@@ -14,6 +14,9 @@ from centralita_console.rest_client import RestClient, RestFailure, Unreachable
 NO_PROGRESS = timedelta(minutes=5)
 """A due call of an open campaign that waits longer, while no call of the campaign is in progress, needs a person."""
 MAX_NAMED = 20
+MAX_PROBLEMS = 5
+RANK = ("failed", "warning")
+DEAD_LETTERS = "dead letters"
 LIST_SIZE = 200
 
 
@@ -66,34 +69,57 @@ class PausedCampaign:
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """What the doctor has found, and what to do. `is_failed`: a check failed, so it needs a person now."""
+
+    name: str
+    found: str
+    advice: str
+    is_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
-    """What the first page shows beside the calls. `admission` and `dead_letters` are None if they are unknown."""
+    """What the first page shows beside the calls. `admission` and `dead_letters` are None if they are unknown.
+
+    `problems` are the worst findings of the last examination, and `problem_count` is how many there are.
+    """
 
     admission: Admission | None = None
     admission_problem: str = ""
     stalled: tuple[Stalled, ...] = ()
     paused: tuple[PausedCampaign, ...] = ()
     dead_letters: int | None = None
+    problems: tuple[Problem, ...] = ()
+    problem_count: int = 0
 
     @property
     def needs_attention(self) -> bool:
         """Whether something needs a person."""
-        return bool(self.admission_problem or self.stalled or self.paused or self.dead_letters)
+        return bool(self.admission_problem or self.stalled or self.paused or self.dead_letters or self.problems)
 
 
 class FigureReader:
-    """Reads the figures of a campaign, or of everything that a key may see. Asks no more for what the key may not."""
+    """Reads the figures of a campaign, or of everything that a key may see. Asks no more for what the key may not.
 
-    def __init__(self, api: RestClient, campaign_id: str) -> None:
+    `is_live`: it reads repeatedly, and then also examines the installation, which takes a second or more. No reading
+    waits for that: the next one has the result.
+    """
+
+    def __init__(self, api: RestClient, campaign_id: str, *, is_live: bool = False) -> None:
         self._api = api
         self._campaign_id = campaign_id
         self._may_read_dead_letters = not campaign_id
+        self._may_examine = is_live and not campaign_id
+        self._examination: asyncio.Task[list[Problem]] | None = None
+        self._problems: list[Problem] = []
 
     async def read(self, before: Figures | None = None) -> Figures:
         """Returns the figures; those that change rarely are those of `before`, if it is given.
 
         Raises RestFailure if the key is not accepted any more, and Unreachable.
         """
+        problems = self._examined(is_due=before is None)
         state, problem = await self._state()
         if before is None:
             paused, dead_letters = await asyncio.gather(self._paused(), self._dead_letters())
@@ -105,7 +131,26 @@ class FigureReader:
             stalled=tuple(stalled_in(state)) if state else (),
             paused=paused,
             dead_letters=dead_letters,
+            problems=tuple(problems[:MAX_PROBLEMS]),
+            problem_count=len(problems),
         )
+
+    def _examined(self, *, is_due: bool) -> list[Problem]:
+        """Returns the problems of the last examination that has ended. Begins another one if it is due."""
+        if self._examination and self._examination.done():
+            self._problems, self._examination = self._examination.result(), None
+        if is_due and self._may_examine and self._examination is None:
+            self._examination = asyncio.create_task(self._examine(), name="examination")
+        return self._problems
+
+    async def _examine(self) -> list[Problem]:
+        try:
+            return problems_in(await self._api.get("/health"))
+        except RestFailure as failure:
+            self._may_examine = failure.status != 403
+        except Unreachable:
+            pass
+        return []
 
     async def _state(self) -> tuple[dict[str, Any] | None, str]:
         try:
@@ -136,6 +181,15 @@ class FigureReader:
             self._may_read_dead_letters = _unless_unauthorized(failure).status != 403
             return None
         return int(sum(group["count"] for group in found["groups"]) + found["other_count"])
+
+
+def problems_in(health: Mapping[str, Any]) -> list[Problem]:
+    """Returns what the doctor has found, failures first. The number of dead letters has a figure of its own."""
+    found = [one for one in health["findings"] if one["result"] in RANK and one["check"] != DEAD_LETTERS]
+    return [
+        Problem(f"{one['area']}: {one['check']}", one["found"], one["advice"], one["result"] == RANK[0])
+        for one in sorted(found, key=lambda one: RANK.index(one["result"]))
+    ]
 
 
 def stalled_in(state: Mapping[str, Any]) -> list[Stalled]:

@@ -1,7 +1,7 @@
 """The health of the installation: what the doctor finds on the bus, streams, consumers and services."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,13 +31,23 @@ async def show_health(request: Request, api: Api) -> Response:
         results=RESULTS,
         streams=[{**one, "share": _share(one), "size": size_of(one["bytes"])} for one in found["streams"]],
         consumers=found["consumers"],
-        services=[{**one, "uptime": _uptime(one["started_at"], now)} for one in found["services"]],
+        services=[{**one, "uptime": _uptime(one["started_at"], now)} for one in _numbered(found["services"])],
         size_of=size_of,
     )
 
 
 def _rank(finding: Mapping[str, Any]) -> int:
     return RESULTS.index(finding["result"]) if finding["result"] in RESULTS else len(RESULTS)
+
+
+def _numbered(services: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the processes, each with its number among those of its service, in the order of their starts."""
+    totals, seen = Counter(one["service"] for one in services), Counter[str]()
+    numbered = []
+    for one in services:
+        seen[one["service"]] += 1
+        numbered.append({**one, "replica": seen[one["service"]], "replicas": totals[one["service"]]})
+    return numbered
 
 
 def size_of(number: int) -> str:

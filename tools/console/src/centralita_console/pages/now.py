@@ -56,7 +56,7 @@ async def _parts(request: Request, api: RestClient, campaign_id: str) -> AsyncIt
     views: LiveViews = request.app.state.live
     language = language_of(request)
     try:
-        async with watch_board(views, api, campaign_id, FigureReader(api, campaign_id)) as live:
+        async with watch_board(views, api, campaign_id, FigureReader(api, campaign_id, is_live=True)) as live:
             version = 0  # that of a board that has not begun
             while live.is_followed and door_of(request).session_of(request):
                 if not await live.newer_than(version, PING_SECONDS):

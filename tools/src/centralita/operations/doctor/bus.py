@@ -19,6 +19,8 @@ from chassis.dead_letter_acts import message_of
 from chassis.dead_letters import read_dead_letters
 from chassis.findings import Finding, failed, ok, skipped, warning
 from chassis.jetstream_info import read_info
+from chassis.service_checks import check_breakers, check_services
+from chassis.service_status import collect_statuses
 from chassis.storage_checks import check_storage
 from contracts.streams import DEAD_LETTERS
 
@@ -40,6 +42,8 @@ async def check(client: Client, replicas: int = 1, max_bytes: Mapping[str, int] 
     findings += check_streams(info, replicas, max_bytes or {})
     findings += check_storage(info)
     findings += check_consumers(info)
+    processes = await collect_statuses(client)
+    findings += [*check_services(processes), *check_breakers(processes)]
     return [*findings, await _dead_letters(client)]
 
 
