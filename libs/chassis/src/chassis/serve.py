@@ -36,6 +36,7 @@ from chassis.broker import GRACEFUL_SECONDS, Broker
 from chassis.bus_clock import wall_clock
 from chassis.connection_errors import on_bus_error
 from chassis.event_log import EventLog
+from chassis.header_lines import remember_header_names
 from chassis.http_protocol import LimitedHttpProtocol
 from chassis.keyring import Keyring
 from chassis.metrics import BUILD, metrics
@@ -168,6 +169,7 @@ async def connect_bus(service: str, url: str) -> Bus:
     )
     client = await broker.connect()
     replace_invalid_subject_bytes(client)
+    remember_header_names(client)
     return Bus(client, broker, service, must_stop)
 
 
