@@ -29,6 +29,8 @@ logger = structlog.get_logger()
 MAX_SEQUENCE = 2**53 - 1
 _TRACE = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 PING_SECONDS = 15.0
+RAW_PAGE = 40
+"""Events of a page of JSON: it is not compressed, and is at most 100 kB with ordinary texts."""
 At = Annotated[int | None, Query(ge=0, le=MAX_SEQUENCE)]
 
 
@@ -45,12 +47,24 @@ async def show_story(request: Request, api: Api, call_id: UUID, at: At = None) -
 
 
 @router.get("/calls/{call_id:uuid}/raw")
-async def show_events(request: Request, api: Api, call_id: UUID) -> Response:
-    """Shows each event as JSON, with masked numbers."""
+async def show_events(request: Request, api: Api, call_id: UUID, after: At = None) -> Response:
+    """Shows each event as JSON, with masked numbers: `RAW_PAGE` of them that follow a sequence."""
     events = await api.get(f"/calls/{call_id}/events")
-    shown = [{**event, "trace": trace_address(request.app.state.trace_url, event["traceparent"])} for event in events]
-    causes = {event["id"]: event for event in events}
-    return render(request, "raw.html", call_id=str(call_id), events=shown, causes=causes)
+    following = [event for event in events if event["sequence"] > (after or 0)]
+    shown = [
+        {**event, "trace": trace_address(request.app.state.trace_url, event["traceparent"])}
+        for event in following[:RAW_PAGE]
+    ]
+    return render(
+        request,
+        "raw.html",
+        call_id=str(call_id),
+        events=shown,
+        causes={event["id"]: event for event in events},
+        here={event["sequence"] for event in shown},
+        is_first=len(following) == len(events),
+        next_after=shown[-1]["sequence"] if len(following) > len(shown) else None,
+    )
 
 
 @router.post("/calls/{call_id:uuid}/number")
