@@ -1,5 +1,6 @@
 """Exit codes, and how Ctrl-C ends a command."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -52,6 +53,11 @@ def commands(command: Any, *path: str) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("path", commands(typer.main.get_command(app)))
-def test_every_help_text_has_the_table(path: tuple[str, ...]) -> None:
-    shown = CliRunner().invoke(app, [*path, "--help"]).stdout
-    assert EPILOG in " ".join(shown.split())
+def test_every_help_text_has_the_table_and_no_lost_word(path: tuple[str, ...]) -> None:
+    shown = " ".join(CliRunner().invoke(app, [*path, "--help"]).stdout.split())
+    assert EPILOG in shown
+    command: Any = typer.main.get_command(app)
+    for name in path:
+        command = command.commands[name]
+    in_brackets = re.findall(r"\[[a-z]+\]", command.help or "")  # Rich takes these for its markup, and prints nothing
+    assert [word for word in in_brackets if word not in shown] == []

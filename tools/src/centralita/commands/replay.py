@@ -252,7 +252,7 @@ def run_show(
 ) -> None:
     """Shows one call as a timeline, with its state, deadline and conversation at that time.
 
-    Texts are shown if MASTER_KEY is set, else [sealed]. Without NATS (--file), they are [sealed].
+    Texts are shown if MASTER_KEY is set; else, and without NATS (--file), they are hidden.
     """
 
     async def work() -> None:

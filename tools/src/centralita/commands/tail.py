@@ -30,7 +30,7 @@ def run_tail(
 ) -> None:
     """Prints events as they happen: of one call until it has ended, otherwise until Ctrl-C.
 
-    With --json, each line is one event. Texts are shown if MASTER_KEY is set, else [sealed].
+    With --json, each line is one event. Texts are shown if MASTER_KEY is set; else they are hidden.
     """
 
     async def work() -> None:
