@@ -11,7 +11,7 @@ from tests.integration.console.conftest import log_in, parsed, words
 from tests.integration.console.test_pages import HOSTILE, assert_safe
 from tests.integration.edge.conftest import API_KEY
 
-from centralita_console.pages.figures import Admission, FigureReader, stalled_in
+from centralita_console.pages.figures import LIST_SIZE, Admission, FigureReader, stalled_in
 from centralita_console.rest_client import RestClient
 
 if TYPE_CHECKING:
@@ -102,6 +102,29 @@ async def test_the_first_page_shows_figures_with_their_limits_and_what_needs_att
     assert "fresh" not in read
     red = [one.get("id") for tag, one in parsed(text).tags if one.get("class") == "bad" and tag == "dd"]
     assert red == ["figure-dead-letters"]
+
+
+async def test_a_paused_campaign_is_found_after_many_others_and_a_partial_count_says_so(
+    answered_by: "AnsweredBy",
+) -> None:
+    others = [{**PAUSED, "campaign_id": f"a-{number}", "paused": False} for number in range(LIST_SIZE)]
+    counted = {**GROUPS, "next": "/api/v1/dead-letters/groups?cursor=2000"}
+    everything = rest(Counter(), dead_letters=(200, counted))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/api/v1/campaigns" or request.url.params["limit"] == "1":
+            return everything(request)
+        is_second = "cursor" in request.url.params
+        page = {"campaigns": [PAUSED], "next": None}
+        first = {"campaigns": others, "next": "/api/v1/campaigns?cursor=a-99"}
+        return httpx.Response(200, json=page if is_second else first)
+
+    browser = await log_in(answered_by(answer), API_KEY)
+    read = words((await browser.get("/")).text)
+
+    assert "spring is paused since" in read
+    assert "Dead letters 7+" in read
+    assert "7+ messages could not be processed." in read
 
 
 async def test_a_quiet_system_needs_nothing(answered_by: "AnsweredBy") -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from centralita_console.campaign_hours import DAYS
+from centralita_console.rest_values import as_utc
 
 NAMES = ("campaign_id", "name", "script_template", "language", "purpose", "company", "caller_id")
 INSTANTS = ("starts_at", "ends_at")
@@ -51,7 +52,7 @@ def body_of(fields: Mapping[str, str]) -> dict[str, Any]:
     """Returns the body for the fields of the form. Empty fields are left out."""
     given = {name: value.strip() for name, value in fields.items() if value.strip()}
     body: dict[str, Any] = {name: given[name].replace("\r\n", "\n") for name in NAMES if name in given}
-    body |= {name: _instant(given[name]) for name in INSTANTS if name in given}
+    body |= {name: as_utc(given[name]) for name in INSTANTS if name in given}
     body |= {name: _number(given[name], int) for name in INTEGERS if name in given}
     if RATE in given:
         body[RATE] = _number(given[RATE], float)
@@ -106,14 +107,6 @@ def _local(instant: str) -> str:
     """Returns an instant as the field of the form has it: in UTC, without a time zone, with no more than it needs."""
     at = datetime.fromisoformat(instant).astimezone(UTC).replace(tzinfo=None)
     return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds" if at.second else "minutes")
-
-
-def _instant(text: str) -> str:
-    """Returns an instant without a time zone as one in UTC, which the field of the form has."""
-    try:
-        return text if datetime.fromisoformat(text).tzinfo else f"{text}Z"
-    except ValueError:
-        return text
 
 
 def _number(text: str, kind: type[int] | type[float]) -> int | float | str:

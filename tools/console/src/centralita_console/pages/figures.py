@@ -4,12 +4,13 @@ They are those of the REST API. What a key may not read, or what does not answer
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from centralita_console.rest_client import RestClient, RestFailure, Unreachable
+from centralita_console.rest_values import next_cursor
 
 NO_PROGRESS = timedelta(minutes=5)
 """A due call of an open campaign that waits longer, while no call of the campaign is in progress, needs a person."""
@@ -18,6 +19,8 @@ MAX_PROBLEMS = 5
 RANK = ("failed", "warning")
 DEAD_LETTERS = "dead letters"
 LIST_SIZE = 200
+MAX_LISTS = 10
+"""Pages of campaigns that are read for the paused ones: 2,000 campaigns, every thirty seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,20 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """How many there are; shown as ``2000+`` if one request does not count all."""
+
+    number: int
+    has_more: bool
+
+    def __bool__(self) -> bool:
+        return self.number > 0 or self.has_more
+
+    def __str__(self) -> str:
+        return f"{self.number}+" if self.has_more else str(self.number)
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What the first page shows beside the calls. `admission` and `dead_letters` are None if they are unknown.
 
@@ -89,7 +106,7 @@ class Figures:
     admission_problem: str = ""
     stalled: tuple[Stalled, ...] = ()
     paused: tuple[PausedCampaign, ...] = ()
-    dead_letters: int | None = None
+    dead_letters: Count | None = None
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
 
@@ -161,18 +178,24 @@ class FigureReader:
     async def _paused(self) -> tuple[PausedCampaign, ...]:
         try:
             if self._campaign_id:
-                campaigns = [await self._api.get(f"/campaigns/{self._campaign_id}")]
-            else:
-                campaigns = (await self._api.get("/campaigns", {"limit": LIST_SIZE}))["campaigns"]
+                return tuple(paused_in([await self._api.get(f"/campaigns/{self._campaign_id}")]))
+            return tuple(await self._first_paused())
         except RestFailure as failure:
             _unless_unauthorized(failure)
             return ()
-        paused = [one for one in campaigns if one["paused"]]
-        return tuple(
-            PausedCampaign(one["campaign_id"], one["since"], one["reason"] or "") for one in paused[:MAX_NAMED]
-        )
 
-    async def _dead_letters(self) -> int | None:
+    async def _first_paused(self) -> list[PausedCampaign]:
+        """Returns the first paused campaigns in the order of their ids, of the first `MAX_LISTS` pages."""
+        paused: list[PausedCampaign] = []
+        cursor = ""
+        for _ in range(MAX_LISTS):
+            page = await self._api.get("/campaigns", {"limit": LIST_SIZE, "cursor": cursor})
+            paused += paused_in(page["campaigns"])
+            if len(paused) >= MAX_NAMED or not (cursor := next_cursor(page)):
+                break
+        return paused[:MAX_NAMED]
+
+    async def _dead_letters(self) -> Count | None:
         if not self._may_read_dead_letters:
             return None
         try:
@@ -180,7 +203,14 @@ class FigureReader:
         except RestFailure as failure:
             self._may_read_dead_letters = _unless_unauthorized(failure).status != 403
             return None
-        return int(sum(group["count"] for group in found["groups"]) + found["other_count"])
+        number = sum(group["count"] for group in found["groups"]) + found["other_count"]
+        return Count(number, has_more=found["next"] is not None)
+
+
+def paused_in(campaigns: Iterable[Mapping[str, Any]]) -> list[PausedCampaign]:
+    """Returns the campaigns of an answer of the REST API that are paused."""
+    paused = (one for one in campaigns if one["paused"])
+    return [PausedCampaign(one["campaign_id"], one["since"], one["reason"] or "") for one in paused]
 
 
 def problems_in(health: Mapping[str, Any]) -> list[Problem]:
