@@ -16,6 +16,7 @@ SCREENS: Mapping[str, tuple[Address, ...]] = {
         lambda run: f"/calls/{run.calls['invalid']}",
         lambda run: f"/calls/{run.calls['hostile']}",
     ),
+    "/calls/{call_id:uuid}/change": (lambda run: f"/calls/{run.calls['invalid']}/change",),
     "/calls/{call_id:uuid}/raw": (lambda run: f"/calls/{run.calls['hostile']}/raw",),
     "/find": (lambda _: "/find?q=nothing",),
     "/calls/{act}": (

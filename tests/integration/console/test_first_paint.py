@@ -81,6 +81,7 @@ PAGES = {
     "/calls": ("/calls",),
     "/find": ("/find?q=nothing",),
     "/calls/{call_id:uuid}": ("/calls/{call}", "/calls/{call}?at=100"),
+    "/calls/{call_id:uuid}/change": ("/calls/{call}/change",),
     "/calls/{call_id:uuid}/raw": ("/calls/{call}/raw", "/calls/{call}/raw?after=100"),
     "/calls/{act}": ("/calls/retry?" + "&".join(["call={call}"] * CALLS_OF_ACT),),
     "/log": ("/log",),

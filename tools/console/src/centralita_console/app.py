@@ -15,6 +15,7 @@ from centralita_console.pages import (
     audit,
     call,
     call_acts,
+    call_change,
     calls,
     campaign_acts,
     campaign_change,
@@ -71,7 +72,20 @@ def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncCl
     app.add_middleware(LimitBody, limits=limits, default=MAX_BODY_BYTES, answer=too_large)
     app.add_middleware(Guards, host_names=settings.host_names)
     for page in (
-        *(login, now, calls, call, call_acts, log, campaigns, campaign_acts, contacts, new_campaign, campaign_change),
+        *(
+            login,
+            now,
+            calls,
+            call,
+            call_change,
+            call_acts,
+            log,
+            campaigns,
+            campaign_acts,
+            contacts,
+            new_campaign,
+            campaign_change,
+        ),
         *(dead_letters, audit, health, contracts),
     ):
         app.include_router(page.router)

@@ -3,7 +3,7 @@
 Nothing is validated here. A value that is no number is sent as it was typed, and the REST API names it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -32,13 +32,16 @@ class FormErrors:
     other: str
 
     @classmethod
-    def of(cls, errors: Mapping[str, str], detail: str) -> "FormErrors":
-        """Returns the errors of a refusal. One of a part of a field, such as `weekly_hours.0`, is one of the field."""
+    def of(cls, errors: Mapping[str, str], detail: str, fields: Collection[str] = FIELDS) -> "FormErrors":
+        """Returns the errors of a refusal. One of a part of a field, such as `weekly_hours.0`, is one of the field.
+
+        `fields`: those of the form.
+        """
         found: dict[str, str] = {}
         others = []
         for place, message in errors.items():
             field = place.partition(".")[0]
-            if field in FIELDS:
+            if field in fields:
                 found.setdefault(field, message)
             else:
                 others.append(f"{place}: {message}")

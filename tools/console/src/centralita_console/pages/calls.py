@@ -22,6 +22,8 @@ MAX_WANTED_LENGTH = 400
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _NUMBER_LIKE = re.compile(r"\+?[0-9]{7,}")
 """May be a number without its country, or with a wrong digit; also the id of a contact."""
+_PROVIDER_ID = re.compile("CA[0-9a-fA-F]{32}")
+"""The id of a call of Twilio. MongoDB does not have it."""
 _SEPARATORS = re.compile(r"[\s().-]")
 NEEDS_CAMPAIGN = "campaign-not-allowed"
 Text = Annotated[str, Query(max_length=400)]
@@ -72,6 +74,8 @@ async def find(request: Request, api: Api, q: Text = "") -> Response:
     wanted = q.strip()
     if not wanted.strip("."):  # a path would lose such a segment
         return RedirectResponse("/calls", 303)
+    if _PROVIDER_ID.fullmatch(wanted):
+        return render(request, "provider_id.html", 404, wanted=wanted)
     has_slash = "/" in wanted  # no id of a call or a request has one, and it would name a part of a call
     for path in () if has_slash else (f"/calls/{_segment(wanted)}", f"/calls/by-request/{_segment(wanted)}"):
         try:
