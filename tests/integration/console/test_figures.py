@@ -44,7 +44,7 @@ HEALTH = {
     "findings": [
         {**FINDING, "result": "warning"},
         {**FINDING, "check": "ok", "result": "ok"},
-        {**FINDING, "check": "dead letters", "result": "warning"},
+        {**FINDING, "area": "NATS", "check": "dead letters", "result": "warning"},
         {**FINDING, "area": "NATS", "check": "stream CALLS", "result": "failed"},
         *({**FINDING, "check": f"other {n}", "result": "warning"} for n in range(4)),
     ]
@@ -218,6 +218,18 @@ async def test_what_the_doctor_finds_needs_attention_failures_first_and_no_readi
     assert len(second.problems) == 5
     await figures.read()
     assert asked["health"] == 2
+
+
+async def test_a_key_that_may_not_read_dead_letters_sees_the_finding_about_them() -> None:
+    figures = reader(rest(Counter(), dead_letters=(403, {})), is_live=True)
+    first = await figures.read()
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+    found = await figures.read(first)
+
+    assert found.problem_count == 7
+    assert "NATS: dead letters" in [one.name for one in found.problems]
 
 
 @pytest.mark.parametrize(("status", "times"), [(403, 1), (503, 3)])

@@ -17,7 +17,8 @@ NO_PROGRESS = timedelta(minutes=5)
 MAX_NAMED = 20
 MAX_PROBLEMS = 5
 RANK = ("failed", "warning")
-DEAD_LETTERS = "dead letters"
+DEAD_LETTERS = "NATS: dead letters"
+"""The finding that is left out where the number of dead letters is known: it has a line of its own."""
 LIST_SIZE = 200
 MAX_LISTS = 10
 """Pages of campaigns that are read for the paused ones: 2,000 campaigns, every thirty seconds."""
@@ -142,14 +143,15 @@ class FigureReader:
             paused, dead_letters = await asyncio.gather(self._paused(), self._dead_letters())
         else:
             paused, dead_letters = before.paused, before.dead_letters
+        shown = [one for one in problems if dead_letters is None or one.name != DEAD_LETTERS]
         return Figures(
             admission=Admission.of(state) if state else None,
             admission_problem=problem,
             stalled=tuple(stalled_in(state)) if state else (),
             paused=paused,
             dead_letters=dead_letters,
-            problems=tuple(problems[:MAX_PROBLEMS]),
-            problem_count=len(problems),
+            problems=tuple(shown[:MAX_PROBLEMS]),
+            problem_count=len(shown),
         )
 
     def _examined(self, *, is_due: bool) -> list[Problem]:
@@ -214,8 +216,8 @@ def paused_in(campaigns: Iterable[Mapping[str, Any]]) -> list[PausedCampaign]:
 
 
 def problems_in(health: Mapping[str, Any]) -> list[Problem]:
-    """Returns what the doctor has found, failures first. The number of dead letters has a figure of its own."""
-    found = [one for one in health["findings"] if one["result"] in RANK and one["check"] != DEAD_LETTERS]
+    """Returns what the doctor has found, failures first."""
+    found = [one for one in health["findings"] if one["result"] in RANK]
     return [
         Problem(f"{one['area']}: {one['check']}", one["found"], one["advice"], one["result"] == RANK[0])
         for one in sorted(found, key=lambda one: RANK.index(one["result"]))
