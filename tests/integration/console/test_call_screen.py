@@ -89,3 +89,11 @@ def test_commands_in_a_text_are_code_and_nothing_in_it_is_markup() -> None:
 
     assert with_code("`<b>` or `x`") == "<code>&lt;b&gt;</code> or <code>x</code>"
     assert with_code("one ` only <i>") == "one ` only &lt;i&gt;"
+
+
+async def test_a_response_of_the_network_is_explained(
+    browser: httpx.AsyncClient, orchestrator: Orchestrator, waiting: Call
+) -> None:
+    await orchestrator.move(waiting.call_id, status=CallStatus.FAILED, attempt=1, reason="SIP 404")
+
+    assert "failed SIP 404 the number does not exist" in words((await browser.get(f"/calls/{waiting.call_id}")).text)
