@@ -1,5 +1,7 @@
 """A session that ends while a form is filled in: the form keeps what was typed, and no act happens twice."""
 
+import re
+
 import httpx
 from playwright.async_api import expect
 from tests.browser.sample_run import SampleRun
@@ -45,8 +47,12 @@ async def test_a_part_of_a_page_leads_to_the_login_once_the_session_has_ended(ru
     await end_session(visit)
     visit.expected.append("status of 401")
 
-    await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press("Home")
     await expect(page.get_by_label("API key")).to_be_focused()
+    await page.keyboard.type(run.api_key)
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile(rf"/calls/{run.calls['spoken']}\?at=\d+$"))
+    await expect(page.locator("#state-title")).to_contain_text("pending")
 
 
 async def test_who_logs_out_sees_nothing_more(run: SampleRun, visit: Visit) -> None:

@@ -1,33 +1,21 @@
-"""The live log before the real edge: each event once, in order, also after a pause; and browsers that do not read."""
+"""The live log before the real edge: each event once, in order, also after a pause."""
 
-import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Response
-from fastapi.responses import StreamingResponse
 from tests.builders.events import campaign_paused, campaign_resumed
 from tests.builders.turns import an_utterance
 from tests.integration.console.conftest import log_in, parsed, words
 from tests.integration.console.test_pages import HOSTILE, assert_safe
-from tests.integration.edge.conftest import API_KEY, LIMITED, Orchestrator, secret_of
+from tests.integration.edge.conftest import LIMITED, Orchestrator, secret_of
 
-from centralita_console import live_log
-from centralita_console.app import api_client, create_app
-from centralita_console.pages import log
-from centralita_console.settings import Settings
 from chassis.event_log import EventLog
 from contracts import Call, CallStatus
 from edge.application import event_streams
-
-if TYPE_CHECKING:
-    from tests.integration.console.conftest import OnAPort
 
 pytestmark = pytest.mark.usefixtures("listed")
 Messages = AsyncIterator[tuple[str, str, Any]]
@@ -172,56 +160,3 @@ async def test_who_was_away_for_too_long_is_told_to_load_the_page_again(
         event, _, told = await anext(messages)
 
     assert (event, told["kind"]) == ("stop", "gap")
-
-
-async def endless() -> AsyncIterator[str]:
-    event = campaign_paused("spring")
-    fields, sequence = event.model_dump(mode="json"), 0
-    while True:
-        sequence += 1
-        resource = {"sequence": sequence, "type": event.type_name(), "time": "2026-11-29T12:00:00Z", "data": fields}
-        yield f"id: {sequence}\ndata: {json.dumps(resource)}\n\n"
-        await asyncio.sleep(0)
-
-
-async def test_a_browser_that_does_not_read_is_disconnected_and_told_to_load_the_page_again(
-    on_a_port: "OnAPort", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log, "SEND_SECONDS", 0.5)
-    monkeypatch.setattr(live_log, "MAX_KEPT", 5)
-    monkeypatch.setattr(live_log, "line_of", lambda resource: {"text": "w" * 100_000})  # few lines fill the buffers
-    busy = FastAPI()
-
-    @busy.get("/api/v1/events")
-    async def events() -> Response:
-        return StreamingResponse(endless(), media_type="text/event-stream")
-
-    @busy.get("/api/v1/campaigns")
-    async def campaigns() -> dict[str, object]:
-        return {"campaigns": [], "next": None}
-
-    async with on_a_port(busy) as api_url:
-        settings = Settings.model_validate({"api_url": api_url})
-        async with api_client(settings) as http:
-            console = create_app(settings, http)
-            async with on_a_port(console) as url, httpx.AsyncClient(base_url=url, trust_env=False) as browser:
-                await log_in(browser, API_KEY)
-                page = (await browser.get("/log")).text
-                [address] = [one["data-stream"] for _, one in parsed(page).tags if "data-stream" in one]
-                cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-                stuck = socket.socket()
-                stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-                stuck.connect((urlsplit(url).hostname, urlsplit(url).port))
-                stuck.sendall(f"GET {address} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode())
-                name = str(address).partition("page=")[2]
-                while name not in console.state.slow_browsers:
-                    await asyncio.sleep(0.05)
-                assert not console.state.live._streams
-                told = (await browser.get(str(address))).text
-                stuck.close()
-
-    assert "event: stop" in told
-    assert '"kind": "slow"' in told
-    again = [one["href"] for tag, one in parsed(page).tags if tag == "a" and one.get("href") == "/log"]
-    assert again
-    assert "Load the page again" in words(page)

@@ -9,7 +9,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tests.builders.turns import a_reply, an_utterance
-from tests.integration.console.conftest import csrf_token, log_in, parsed, words
+from tests.integration.console.conftest import TOKEN, csrf_token, log_in, parsed, words
 from tests.integration.edge.conftest import API_KEY, LIMITED, Orchestrator, secret_of
 from tests.integration.edge.test_lists import CALL
 
@@ -380,3 +380,21 @@ def test_the_first_paint_is_small(browser: httpx.AsyncClient) -> None:
     names = ("console.css", "console.js", "htmx.js", "hx-sse.js", "icon.svg")
 
     assert sum(assets()[name][0].stat().st_size for name in names) <= 70_000
+
+
+@pytest.mark.parametrize("status", [404, 409, 422, 429, 500, 503])
+async def test_an_error_of_a_part_is_sentences_above_the_page(answered_by: "AnsweredBy", status: int) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        problem = {"type": "urn:centralita:problem:x", "detail": HOSTILE[0]}
+        return httpx.Response(status, json=problem, headers={"Retry-After": "3"})
+
+    browser = answered_by(answer)
+    await browser.get("/login", params={"token": TOKEN})
+    for path, headers in ((f"/calls/{uuid4()}/story", {"HX-Request": "true"}), (f"/calls/{uuid4()}", {})):
+        answered = await browser.get(path, headers=headers)
+        assert answered.status_code == (502 if status == 500 else status)
+        assert_safe(answered.text)
+        is_part = bool(headers)
+        assert ("<html" in answered.text) is not is_part
+        assert answered.headers.get("HX-Retarget") == ("#part-problem" if is_part else None)
+        assert "Wait 3 seconds." in words(answered.text)

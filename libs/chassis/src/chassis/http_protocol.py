@@ -5,12 +5,28 @@ that never ends would be collected for ever. It also parses every request that i
 256 kB of short requests become 14,000 objects, which wait for their turn while the client does not read.
 """
 
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 65_536
 """The limit of h11. A body has its own limit, in the application."""
 MAX_PIPELINED = 16
 """Requests of one connection that wait for the answer to an earlier one. Most clients send none before that answer."""
+
+
+_TRANSPORT = "transport"
+
+
+def transport_of(scope: MutableMapping[str, Any]) -> asyncio.Transport | None:
+    """Returns the connection of a request, if a server of ours received it.
+
+    To abort it is the only end for a client that does not read: a server that closes it sends the rest first.
+    """
+    transport: asyncio.Transport | None = scope.get("state", {}).get(_TRANSPORT)
+    return transport
 
 
 class TooManyRequests(Exception):
@@ -22,6 +38,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     The same if more than `MAX_PIPELINED` requests wait.
     """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begins a connection. An application can abort it (`transport_of`)."""
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, _TRANSPORT: transport}
 
     _head_bytes = 0
     """What was received of the present request, without its body."""

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, StaleForm, door_of, typed_in
+from centralita_console.browser_streams import SlowBrowsers
 from centralita_console.live_views import LiveViews
 from centralita_console.pages import (
     audit,
@@ -64,7 +65,7 @@ def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncCl
     api_key = settings.console_api_key.get_secret_value() if settings.console_api_key else None
     app.state.door = Door(Sessions(), LoginToken(token, api_key), http, settings.is_secure, files)
     app.state.live = LiveViews()
-    app.state.slow_browsers = log.SlowBrowsers()
+    app.state.slow_browsers = SlowBrowsers()
     app.state.uploads = RunningUploads()
     app.state.trace_url = settings.trace_url
     # The last one added runs first.
@@ -141,11 +142,11 @@ async def _stale_form(request: Request, _: StaleForm) -> Response:
 
 async def _foreign_form(request: Request, _: ForeignForm) -> Response:
     logger.warning("foreign_form", path=request.url.path)
-    return render(request, "error.html", 403, kind="foreign_form", detail="", url="", retry_after="")
+    return _problem(request, 403, "foreign_form")
 
 
 async def _too_many_uploads(request: Request, _: TooManyUploads) -> Response:
-    return render(request, "error.html", 429, kind="too_many_uploads", detail="", url="", retry_after="")
+    return _problem(request, 429, "too_many_uploads")
 
 
 async def _rest_failure(request: Request, error: RestFailure) -> Response:
@@ -162,12 +163,12 @@ async def _rest_failure(request: Request, error: RestFailure) -> Response:
     kinds = {403: "forbidden", 404: "not_found", 409: "conflict", 422: "invalid", 429: "too_many", 503: "unavailable"}
     kind = "unknown_call" if error.kind == "unknown-call" else kinds.get(error.status, "failed")
     status = error.status if kind != "failed" else 502
-    return render(request, "error.html", status, kind=kind, detail=error.detail, url="", retry_after=error.retry_after)
+    return _problem(request, status, kind, detail=error.detail, retry_after=error.retry_after or "")
 
 
 async def _unreachable(request: Request, error: Unreachable) -> Response:
     logger.warning("api_unreachable", url=error.url, reason=error.reason)
-    return render(request, "error.html", 502, kind="unreachable", detail=error.reason, url=error.url, retry_after="")
+    return _problem(request, 502, "unreachable", detail=error.reason, url=error.url)
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
@@ -175,14 +176,25 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
     if any(one["loc"][0] == "path" for one in error.errors()):
         return await _http_error(request, HTTPException(404))
     detail = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:5])
-    return render(request, "error.html", 422, kind="invalid", detail=detail, url="", retry_after="")
+    return _problem(request, 422, "invalid", detail=detail)
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     kind = "not_found" if error.status_code == 404 else "failed"
-    return render(request, "error.html", error.status_code, kind=kind, detail="", url="", retry_after="")
+    return _problem(request, error.status_code, kind)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     """Shows no detail: the server logs it."""
-    return render(request, "error.html", 500, kind="failed", detail="", url="", retry_after="")
+    return _problem(request, 500, "failed")
+
+
+def _problem(
+    request: Request, status: int, kind: str, *, detail: str = "", url: str = "", retry_after: str = ""
+) -> Response:
+    """Returns the page of an error. A request for a part of a page is answered with sentences above that page."""
+    is_part = "hx-request" in request.headers
+    template = "parts/problem.html" if is_part else "error.html"
+    response = render(request, template, status, kind=kind, detail=detail, url=url, retry_after=retry_after)
+    response.headers.update({"HX-Retarget": "#part-problem", "HX-Reswap": "innerHTML"} if is_part else {})
+    return response

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from centralita_console.authentication import Api, PostedForm, door_of
+from centralita_console.browser_streams import MAX_NAME, Parts, new_page_name, notice, stream_to
 from centralita_console.call_story import conversation_of, groups_of, is_message, turn_starts
 from centralita_console.event_stream import StreamedEvent, message, streamed_events
 from centralita_console.live_views import LiveView, LiveViews, TooManyWatchers
@@ -32,12 +32,13 @@ PING_SECONDS = 15.0
 RAW_PAGE = 40
 """Events of a page of JSON: it is not compressed, and is at most 100 kB with ordinary texts."""
 At = Annotated[int | None, Query(ge=0, le=MAX_SEQUENCE)]
+PageName = Annotated[str, Query(max_length=MAX_NAME)]
 
 
 @router.get("/calls/{call_id:uuid}")
 async def show_call(request: Request, api: Api, call_id: UUID, at: At = None) -> Response:
     """Shows the call, as it was after the sequence `at` or as it is now."""
-    return render(request, "call.html", **await _view(api, call_id, at))
+    return render(request, "call.html", page_name=new_page_name(), **await _view(api, call_id, at))
 
 
 @router.get("/calls/{call_id:uuid}/story")
@@ -75,9 +76,9 @@ async def show_number(request: Request, _: PostedForm, api: Api, call_id: UUID) 
 
 
 @router.get("/calls/{call_id:uuid}/live")
-async def stream_story(request: Request, api: Api, call_id: UUID) -> Response:
+async def stream_story(request: Request, api: Api, call_id: UUID, page: PageName = "") -> Response:
     """Sends the part of the page that changes, at most once a second, until the call or the session ends."""
-    return StreamingResponse(_parts(request, api, call_id), media_type="text/event-stream")
+    return stream_to(request, page, _parts(request, api, call_id))
 
 
 def trace_address(template: str | None, traceparent: str | None) -> str:
@@ -94,7 +95,7 @@ class LiveCall(LiveView):
     view: dict[str, Any] = field(default_factory=dict)
 
 
-async def _parts(request: Request, api: RestClient, call_id: UUID) -> AsyncIterator[str | bytes]:
+async def _parts(request: Request, api: RestClient, call_id: UUID) -> Parts:
     views: LiveViews = request.app.state.live
     language, version = language_of(request), 0
     try:
@@ -108,10 +109,14 @@ async def _parts(request: Request, api: RestClient, call_id: UUID) -> AsyncItera
                 else:
                     break
             if live.view and live.view["is_final"]:
-                yield "event: ended\ndata: ended\n\n"
+                yield notice("stop", "final")
                 return
+        if door_of(request).session_of(request) is None:
+            yield notice("stop", "ended")
+            return
     except TooManyWatchers:
-        pass
+        yield notice("away", "busy")
+        return
     yield "retry: 5000\n\n"
 
 

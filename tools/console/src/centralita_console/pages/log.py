@@ -7,19 +7,15 @@ that was away for too long, is told to load the page again.
 
 import asyncio
 import json
-import secrets
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
 
 from centralita_console.authentication import Api, door_of
+from centralita_console.browser_streams import Parts, new_page_name, notice, stream_to
 from centralita_console.event_stream import StreamedEvent, message, streamed_events
 from centralita_console.live_log import LiveLog, watch_log
 from centralita_console.live_views import LiveViews, TooManyWatchers
@@ -30,18 +26,14 @@ from centralita_console.rest_client import RestClient, RestFailure, Unreachable
 from chassis.background import run_in_background
 
 router = APIRouter()
-logger = structlog.get_logger()
 
 MAX_ROWS = 500
 """The newest events that a page shows."""
 MAX_WAITING = 500
 """Lines that wait for one browser. Then the REST API waits, too."""
 MAX_SEQUENCE = 2**53 - 1
-MAX_REMEMBERED = 1_000
 MESSAGES_PER_SECOND = 4
 PING_SECONDS = 15.0
-SEND_SECONDS = 20.0
-"""A browser that does not read for this long is disconnected."""
 _GONE_FOR_NOW = (429, 502, 503, 504)
 
 Text = Annotated[str, Query(max_length=200)]
@@ -62,20 +54,6 @@ class Selection:
         return {name: value for name, value in given.items() if value}
 
 
-class SlowBrowsers:
-    """The pages that were disconnected because they did not read. Each is told so when it connects again."""
-
-    def __init__(self) -> None:
-        self._pages: deque[str] = deque(maxlen=MAX_REMEMBERED)
-
-    def add(self, page: str) -> None:
-        """Remembers a page by its random name."""
-        self._pages.append(page)
-
-    def __contains__(self, page: str) -> bool:
-        return bool(page) and page in self._pages
-
-
 @router.get("/log")
 async def show_log(
     request: Request, api: Api, campaign_id: Text = "", call_id: Text = "", subject: Text = ""
@@ -84,7 +62,7 @@ async def show_log(
     selection = Selection(campaign_id.strip(), call_id.strip(), subject.strip())
     filters = {"campaign_id": selection.campaign_id, "call_id": selection.call_id, "subject": selection.subject}
     campaigns = await campaign_ids(api)
-    name = secrets.token_urlsafe(12)
+    name = new_page_name()
     return render(request, "log.html", filters=filters, campaigns=campaigns, page_name=name, max_rows=MAX_ROWS)
 
 
@@ -100,43 +78,9 @@ async def stream_log(
     last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQUENCE)] = None,
 ) -> Response:
     """Sends lines after a sequence, else from now on: that of the script after a pause, or that of the browser."""
-    slow: SlowBrowsers = request.app.state.slow_browsers
-    if page in slow:
-        return StreamingResponse(_only(_notice("stop", "slow")), media_type="text/event-stream")
     after_sequence = after if last_event_id is None else last_event_id
     messages = _messages(request, api, Selection(campaign_id, call_id, subject), after_sequence)
-    return ReadInTime(messages, on_timeout=lambda: slow.add(page))
-
-
-class ReadInTime(StreamingResponse):
-    """A stream that ends if one part of it cannot be sent within `SEND_SECONDS`."""
-
-    def __init__(self, content: AsyncGenerator[str, None], *, on_timeout: Callable[[], None]) -> None:
-        super().__init__(content, media_type="text/event-stream")
-        self._content = content
-        self._on_timeout = on_timeout
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the stream. The server closes the connection of an incomplete response."""
-
-        async def send_in_time(part: Message) -> None:
-            try:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await send(part)
-            except TimeoutError:
-                raise _NotRead from None
-
-        try:
-            await super().__call__(scope, receive, send_in_time)
-        except* _NotRead:
-            logger.warning("log_not_read", seconds=SEND_SECONDS)
-            self._on_timeout()
-        finally:
-            await self._content.aclose()  # it waits at a part that was not sent
-
-
-class _NotRead(Exception):
-    """The browser did not read. No OSError, which would mean that it has disconnected."""
+    return stream_to(request, page, messages)
 
 
 @dataclass(slots=True)
@@ -174,9 +118,7 @@ class _Feed:
         return message(json.dumps(lines), self.taken_sequence)
 
 
-async def _messages(
-    request: Request, api: RestClient, selection: Selection, after_sequence: int | None
-) -> AsyncGenerator[str, None]:
+async def _messages(request: Request, api: RestClient, selection: Selection, after_sequence: int | None) -> Parts:
     """Yields the events after a sequence: those of the past by a stream of its own, then those that all share.
 
     A stream of one call contains what was spoken. Each reader of it has one of its own, which the REST API audits.
@@ -195,11 +137,13 @@ async def _messages(
                 if live.problem:
                     raise live.problem
         if door_of(request).session_of(request) is None:
-            yield _notice("stop", "ended")
+            yield notice("stop", "ended")
     except RestFailure as failure:
         yield _refusal(failure, is_continued=after_sequence is not None)
-    except (Unreachable, TooManyWatchers):
-        yield _notice("away", "unreachable")
+    except Unreachable:
+        yield notice("away", "unreachable")
+    except TooManyWatchers:
+        yield notice("away", "busy")
 
 
 async def _shared_parts(
@@ -258,18 +202,9 @@ async def _changes(request: Request, feed: _Feed) -> AsyncIterator[str]:
 def _refusal(failure: RestFailure, *, is_continued: bool) -> str:
     """Returns the notice of a refusal. Only some of them pass by themselves."""
     if failure.status in _GONE_FOR_NOW:
-        return _notice("away", "unreachable", failure.detail)
+        return notice("away", "unreachable", failure.detail)
     if failure.status == 401:
-        return _notice("stop", "ended")
+        return notice("stop", "ended")
     if failure.status == 422 and is_continued:
-        return _notice("stop", "gap")
-    return _notice("stop", "refused", failure.detail)
-
-
-def _notice(event: str, kind: str, detail: str = "") -> str:
-    """Returns a message about the stream. After ``away`` the browser connects again, after ``stop`` it does not."""
-    return f"retry: 5000\nevent: {event}\ndata: {json.dumps({'kind': kind, 'detail': detail})}\n\n"
-
-
-async def _only(part: str) -> AsyncIterator[str]:
-    yield part
+        return notice("stop", "gap")
+    return notice("stop", "refused", failure.detail)

@@ -1,14 +1,13 @@
 """The first page: what happens now. The board is rendered at once, and then sent again whenever it changes."""
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from centralita_console.authentication import Api, door_of
 from centralita_console.board import MAX_CARDS, Board
+from centralita_console.browser_streams import MAX_NAME, Parts, new_page_name, notice, stream_to
 from centralita_console.event_stream import message
 from centralita_console.live import LiveBoard, load, watch_board
 from centralita_console.live_views import LiveViews, TooManyWatchers
@@ -20,6 +19,7 @@ from centralita_console.rest_client import RestClient, RestFailure
 router = APIRouter()
 PING_SECONDS = 15.0
 Campaign = Annotated[str, Query(max_length=100)]
+PageName = Annotated[str, Query(max_length=MAX_NAME)]
 
 
 @router.get("/")
@@ -41,18 +41,19 @@ async def show_now(request: Request, api: Api, campaign_id: Campaign = "") -> Re
         endings=board.endings,
         max_cards=MAX_CARDS,
         is_current=True,
+        page_name=new_page_name(),
         campaigns=campaigns,
         campaign_id=campaign_id,
     )
 
 
 @router.get("/now/board")
-async def stream_board(request: Request, api: Api, campaign_id: Campaign = "") -> Response:
+async def stream_board(request: Request, api: Api, campaign_id: Campaign = "", page: PageName = "") -> Response:
     """Sends the board whenever it changes, until the session or the process ends."""
-    return StreamingResponse(_parts(request, api, campaign_id), media_type="text/event-stream")
+    return stream_to(request, page, _parts(request, api, campaign_id))
 
 
-async def _parts(request: Request, api: RestClient, campaign_id: str) -> AsyncIterator[str | bytes]:
+async def _parts(request: Request, api: RestClient, campaign_id: str) -> Parts:
     views: LiveViews = request.app.state.live
     language = language_of(request)
     try:
@@ -64,8 +65,10 @@ async def _parts(request: Request, api: RestClient, campaign_id: str) -> AsyncIt
                     continue
                 version = live.published
                 yield live.text(language, partial(_message, live, language))
+        if door_of(request).session_of(request) is None:
+            yield notice("stop", "ended")
     except TooManyWatchers:
-        yield "retry: 10000\n\n"
+        yield notice("away", "busy")
 
 
 def _message(live: LiveBoard, language: str) -> str:

@@ -155,7 +155,44 @@ function connectImport() {
   document.getElementById("import-cancel").addEventListener("click", () => request?.abort());
 }
 
+// What became of a stream of events, in a sentence that says what to do.
+function showNotice({ kind, detail }) {
+  const notice = document.getElementById("stream-notice");
+  if (!notice?.querySelector(`[data-kind="${CSS.escape(kind)}"]`)) return;
+  for (const one of notice.querySelectorAll("[data-kind]")) one.hidden = one.dataset.kind !== kind;
+  document.getElementById("stream-detail").textContent = detail;
+  notice.hidden = false;
+}
+
+// The streams of htmx. A connection that is lost for a moment is no news: it is back before anyone has read that.
+function connectNotices() {
+  let isOver = false;
+  let waiting = 0;
+  const end = (message) => {
+    isOver = true;
+    clearTimeout(waiting);
+    showNotice(message);
+  };
+  document.addEventListener("stop", (event) => end(JSON.parse(event.detail.data)));
+  document.addEventListener("away", (event) => showNotice(JSON.parse(event.detail.data)));
+  document.addEventListener("htmx:sse:before:connection", (event) => {
+    if (isOver) event.preventDefault();
+  });
+  document.addEventListener("htmx:sse:after:message", (event) => {
+    if (event.detail.message.event) return;
+    clearTimeout(waiting);
+    waiting = 0;
+    document.getElementById("stream-notice").hidden = true;
+  });
+  document.addEventListener("htmx:sse:error", (event) => {
+    if (event.detail.status === 401) end({ kind: "ended", detail: "" });
+    else waiting ||= setTimeout(() => showNotice({ kind: "lost", detail: "" }), 2000);
+  });
+  document.addEventListener("htmx:before:request", () => document.getElementById("part-problem").replaceChildren());
+}
+
 localize(document);
+connectNotices();
 connectSelection();
 connectSlider();
 connectKeys();

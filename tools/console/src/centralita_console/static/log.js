@@ -3,18 +3,12 @@
 
 const log = document.getElementById("log");
 const pause = document.getElementById("pause");
-const notice = document.getElementById("log-notice");
+const notice = document.getElementById("stream-notice");
 let source = null;
 let last = "";
 
 function show(state) {
   for (const one of document.querySelectorAll("[data-state]")) one.hidden = one.dataset.state !== state;
-}
-
-function showNotice({ kind, detail }) {
-  for (const one of notice.querySelectorAll("[data-kind]")) one.hidden = one.dataset.kind !== kind;
-  document.getElementById("log-detail").textContent = detail;
-  notice.hidden = false;
 }
 
 function element(name, text, attributes = {}) {
