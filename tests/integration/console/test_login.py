@@ -213,3 +213,13 @@ async def test_the_language_is_that_of_the_browser_until_it_is_chosen(browser: h
     await browser.post("/language", data={"csrf_token": token, "language": "xx"})
 
     assert "Llamadas" in words((await browser.get("/calls")).text)
+
+
+async def test_another_login_ends_the_session_before_it(browser: httpx.AsyncClient) -> None:
+    before = dict(browser.cookies)
+    await log_in(browser, API_KEY)
+    assert (await browser.get("/contracts")).status_code == 200
+
+    browser.cookies.clear()
+    answer = await browser.get("/contracts", headers={"Cookie": "; ".join(f"{k}={v}" for k, v in before.items())})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2Fcontracts")

@@ -136,8 +136,10 @@ def current_path(request: Request) -> str:
 
 
 def _begin(request: Request, api_key: str, next_path: str, fields: dict[str, str] | None = None) -> Response:
-    """Begins a session. The form that was interrupted is shown, and sent after a confirmation."""
+    """Begins a session, and ends the one before it. A form that was interrupted is shown, and sent after a click."""
     door, path = door_of(request), own_path(next_path)
+    if (before := door.session_of(request)) is not None:
+        door.sessions.end(before)
     session = door.sessions.begin(api_key, language_of(request))
     request.state.session = session
     response = RedirectResponse(path, 303) if fields is None else resume_page(request, path, fields)
