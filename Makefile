@@ -61,8 +61,9 @@ format: install ## apply the corrections of ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## measure, as ratios to a baseline of the same run
+bench: install ## measure, as ratios to a baseline of the same run; and the console with 50 browsers
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.console
 
 bench-calls: install ## measure whole calls (quick: CALLS=1000 ROUNDS=1; BEFORE=<checkout>; OPTIONS=--help)
 	$(BIN)/python -m bench.calls $(if $(CALLS),--calls $(CALLS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \

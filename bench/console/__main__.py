@@ -4,6 +4,9 @@ Real processes run: nats-server, MongoDB, campaign-stats, edge and console. A dr
 about 200 calls in progress. Browsers watch a view: the board of the first page, one call that speaks meanwhile, or the
 live log. Without a browser, with one and with all of them, it prints the CPU seconds per second of the console, of the
 edge and of nats-server, what arrived, the time from an append to its receipt, and how much memory grew.
+
+Before that, it requests the page of a call of 200 events and the part of it for the slider, lets 20 browsers with one
+key move their sliders at once, and counts the bytes that a browser loads before it shows a page.
 """
 
 import argparse
@@ -22,7 +25,8 @@ from rich.table import Table
 
 from bench.calls.processes import read_usage
 from bench.calls.profiles import top_functions
-from bench.console.system import ConsoleSystem, running_console_system
+from bench.console.pages import SHARED, Moved, Requested, first_paint, move_sliders, request_pages
+from bench.console.system import CALL_EVENTS, ConsoleSystem, running_console_system
 from bench.console.watching import Browser, latencies, percentile, watching
 
 SIZES = (1_000, 100_000)
@@ -31,8 +35,11 @@ EVENTS_PER_SECOND = 100.0
 WARM_UP_SECONDS = 6.0
 """Longer than the board needs to read its lists a second time."""
 VIEWS = {"now": "/now/board", "call": "/calls/{call}/live", "log": "/log/events"}
-PROCESSES = ("console", "edge", "nats-server")
+SLIDERS = 20
+PAGE_KEYS = 40
+"""API keys with which pages are requested in turn."""
 MAX_CORES = 0.5
+MAX_FIRST_PAINT = 100_000
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,8 @@ async def watch(system: ConsoleSystem, events: int, view: str, browsers: int, se
         browsers=browsers,
         keys=keys,
         seconds=took,
-        cores={name: used[name] / seconds for name in PROCESSES},  # for the events of so many seconds
-        growth_mb={name: (after.resident_bytes[name] - before.resident_bytes[name]) / 1e6 for name in PROCESSES},
+        cores={name: used[name] / seconds for name in SHARED},  # for the events of so many seconds
+        growth_mb={name: (after.resident_bytes[name] - before.resident_bytes[name]) / 1e6 for name in SHARED},
         is_complete=is_complete,
         messages=sum(n for n, _ in new),
         messages_per_second=sum(n for n, _ in new) / took / max(1, browsers),
@@ -100,14 +107,14 @@ async def _have_received(browsers: Sequence[Browser], sequence: int) -> bool:
 def print_table(found: Sequence[Watched]) -> None:
     """Prints the measurements, one in a row."""
     table = Table(title=f"{EVENTS_PER_SECOND:.0f} events a second: CPU seconds per second (at most {MAX_CORES})")
-    columns = ("events before", "view", "browsers", "keys", *PROCESSES, "ratio", "all arrived")
+    columns = ("events before", "view", "browsers", "keys", *SHARED, "ratio", "all arrived")
     for column in (*columns, "messages/s", "kB/s each", "p50 ms", "p95 ms", "console MB", "edge MB"):
         table.add_column(column, justify="right")
     for one in found:
         single = next((two for two in found if _is_base(two, one)), one)
         table.add_row(
             *(f"{one.events:,}", one.view, str(one.browsers), str(one.keys)),
-            *(f"{one.cores[name]:.3f}" for name in PROCESSES),
+            *(f"{one.cores[name]:.3f}" for name in SHARED),
             f"{one.cores['console'] / single.cores['console']:.2f}" if one.browsers > 1 else "",
             "yes" if one.is_complete else "NO",
             *(f"{one.messages_per_second:.1f}", f"{one.bytes_per_second / 1000:.0f}"),
@@ -117,6 +124,26 @@ def print_table(found: Sequence[Watched]) -> None:
     Console(width=160).print(table)
 
 
+def print_pages(pages: Sequence[Requested], moved: Sequence[Moved]) -> None:
+    """Prints what the requests cost, and what the sliders did."""
+    table = Table(title=f"One request for a call of {CALL_EVENTS} events: ms of CPU, and of time until the answer")
+    names = ("events before", "request", *SHARED, "together", "ratio to a short call", "p50", "kB")
+    for column in names:
+        table.add_column(column, justify="right")
+    for one in pages:
+        table.add_row(
+            *(f"{one.events:,}", one.name, *(f"{one.cpu_ms[name]:.1f}" for name in SHARED), f"{one.total_ms:.1f}"),
+            *(f"{one.total_ms / one.baseline_ms:.2f}", f"{one.p50_ms:.0f}", f"{one.size / 1000:.0f}"),
+        )
+    console = Console(width=160)
+    console.print(table)
+    for two in moved:
+        cores = ", ".join(f"{name} {two.cores[name]:.2f}" for name in SHARED)
+        answers = ", ".join(f"{count} × {status}" for status, count in sorted(two.statuses.items()))
+        text = f"{two.browsers} sliders with one key, {two.events:,} events before: {cores} cores; {answers}"
+        console.print(f"{text}; 95 % of the parts within {two.p95_ms:.0f} ms")
+
+
 def _is_base(one: Watched, other: Watched) -> bool:
     return (one.events, one.view, one.browsers) == (other.events, other.view, 1)
 
@@ -124,10 +151,11 @@ def _is_base(one: Watched, other: Watched) -> bool:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.console", description=__doc__)
     parser.add_argument("--events", type=int, nargs="+", default=SIZES, help="events in the log before the run")
-    parser.add_argument("--views", nargs="+", choices=list(VIEWS), default=list(VIEWS))
+    parser.add_argument("--views", nargs="*", choices=list(VIEWS), default=list(VIEWS))
     parser.add_argument("--browsers", type=int, default=BROWSERS, help="how many watch one view")
     parser.add_argument("--keys", type=int, nargs="+", default=[1], help="API keys with which they are logged in")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each measurement lasts")
+    parser.add_argument("--pages", type=int, default=80, help="requests of each page; 0: none")
     parser.add_argument("--profile", action="store_true", help="print the top functions of console and edge, too")
     parser.add_argument("--folder", type=Path, help="where logs are written (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="a file for the figures")
@@ -138,33 +166,46 @@ async def main(argv: Sequence[str] | None = None) -> int:
     """Measures and prints the tables. Returns 1 if an event did not arrive."""
     arguments = _arguments(argv)
     found: list[Watched] = []
+    pages: list[Requested] = []
+    moved: list[Moved] = []
+    painted: dict[str, int] = {}
     with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="bench-console-") as name:
         for events in arguments.events:
             folder = Path(name) / str(events)
             profile = folder / "profiles" if arguments.profile else None
-            found += await _measure(folder, events, arguments, profile)
+            async with running_console_system(folder, events, max(PAGE_KEYS, *arguments.keys), profile) as system:
+                if profile:
+                    system.signal(signal.SIGUSR2)  # the start of the processes is no part of the profile
+                if arguments.pages:
+                    pages += await request_pages(system, events, arguments.pages)
+                    painted = await first_paint(system)
+                    moved.append(await move_sliders(system, events, SLIDERS, arguments.seconds / 2))
+                found += await _watch_all(system, events, arguments)
             if profile:
                 for process in ("console", "edge"):
                     print(f"\n{process}, per cent of its samples\n{top_functions(profile / process)}", flush=True)
+    print_pages(pages, moved)
+    for path, size in painted.items():
+        print(f"bytes before {path} is shown: {size:,} (at most {MAX_FIRST_PAINT:,})")
     print_table(found)
     if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(one) for one in found], indent=2))
+        everything: list[Requested | Moved | Watched] = [*pages, *moved, *found]
+        arguments.json.write_text(json.dumps([asdict(one) for one in everything], indent=2))
     return 0 if all(one.is_complete for one in found) else 1
 
 
-async def _measure(folder: Path, events: int, arguments: argparse.Namespace, profile: Path | None) -> list[Watched]:
-    found = []
-    async with running_console_system(folder, events, max(arguments.keys), profile) as system:
-        await system.driver.prime()
-        if not profile:
-            found.append(await watch(system, events, "now", 0, arguments.seconds, 1))
-        for view in arguments.views:
-            for keys in arguments.keys:
-                for browsers in (arguments.browsers,) if profile or keys > 1 else (1, arguments.browsers):
-                    if profile:
-                        system.signal(signal.SIGUSR2)
-                    found.append(await watch(system, events, view, browsers, arguments.seconds, keys))
-                    print(f"{found[-1]}", file=sys.stderr, flush=True)
+async def _watch_all(system: ConsoleSystem, events: int, arguments: argparse.Namespace) -> list[Watched]:
+    """Measures without a browser, and each view with one and with all browsers."""
+    found: list[Watched] = []
+    if not arguments.views:
+        return found
+    await system.driver.prime()
+    found.append(await watch(system, events, "now", 0, arguments.seconds, 1))
+    for view in arguments.views:
+        for keys in arguments.keys:
+            for browsers in (1, arguments.browsers) if keys == 1 else (arguments.browsers,):
+                found.append(await watch(system, events, view, browsers, arguments.seconds, keys))
+                print(f"{events:,} events before, {view}, {browsers} browsers: measured", flush=True)
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import nats.errors
 from nats.aio.client import Client
 
 from bench.calls.streams import LOG, wait_until_stored
@@ -165,8 +166,15 @@ class Driver:
         self.appended_at, self.spoken_at = {}, {}
 
     async def _append(self, event: Event, found: dict[int, float]) -> None:
-        at = time.perf_counter()
-        found[(await self.log.append(event, person=PERSON)).sequence] = at
+        """Appends an event once, also if the server answers late on a loaded machine."""
+        at, event_id = time.perf_counter(), str(uuid4())
+        while True:
+            try:
+                stored = await self.log.append(event, person=PERSON, event_id=event_id)
+            except nats.errors.TimeoutError:
+                continue
+            found[stored.sequence] = at
+            return
 
     def _next_spoken(self) -> Event:
         self._said += 1

@@ -38,6 +38,7 @@ from sealing import MasterKey
 
 NAMES = ("campaign-stats", "edge")
 CALL_EVENTS = 200
+SHORT_CALL_EVENTS = 8
 SPOKEN_PER_SECOND = 2.0
 """Events of the call that is watched, beside the decisions about others."""
 
@@ -53,6 +54,7 @@ class ConsoleSystem:
     keys: Sequence[str]
     cookies: Sequence[str]
     call: Call
+    short_call: Call
     driver: Driver
     processes: Sequence[SupervisedProcess]
 
@@ -78,7 +80,7 @@ async def running_console_system(
         await keyring.start()
         log = EventLog(client, LOG, source="bench", keyring=keyring)
         async with running_services(system, variant, NAMES[:1]):
-            call = await append_call(log, CALL_EVENTS)
+            short_call, call = [await append_call(log, events) for events in (SHORT_CALL_EVENTS, CALL_EVENTS)]
             await _wait_until_projected(system.mongo_url, call)
         await fill(client, log, events)
         await set_checkpoint(client, system.mongo_url)
@@ -95,7 +97,7 @@ async def running_console_system(
                     driver = Driver(log, call, SPOKEN_PER_SECOND)
                     processes = [process, *system.services.values()]
                     yield ConsoleSystem(
-                        client, log, url, system.urls["edge"], secret_keys, cookies, call, driver, processes
+                        client, log, url, system.urls["edge"], secret_keys, cookies, call, short_call, driver, processes
                     )
                 finally:
                     await process.stop()

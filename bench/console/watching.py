@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -50,12 +49,15 @@ class Browser:
 
 
 async def log_in(url: str, key: str) -> str:
-    """Returns the cookie of a session with a key."""
-    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        answer = await http.post("/login", data={"api_key": key}, headers={"Origin": url})
-        if answer.status_code != 303:
-            raise RuntimeError(f"the console refuses the key: {answer.status_code} {answer.text[:300]}")
-        return "; ".join(f"{name}={value}" for name, value in http.cookies.items())
+    """Returns the cookie of a session with a key. Repeats the login while campaign-stats does not answer yet."""
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http, asyncio.timeout(120):
+        while True:
+            answer = await http.post("/login", data={"api_key": key}, headers={"Origin": url})
+            if answer.status_code == httpx.codes.SEE_OTHER:
+                return "; ".join(f"{name}={value}" for name, value in http.cookies.items())
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                raise RuntimeError(f"the console refuses the key: {answer.status_code} {answer.text[:300]}")
+            await asyncio.sleep(1)
 
 
 @asynccontextmanager
@@ -102,8 +104,3 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Returns the value below which this share of the values is; 0 without values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
-
-
-def median(values: Sequence[float]) -> float:
-    """Returns the median; 0 without values."""
-    return statistics.median(values) if values else 0.0
