@@ -66,15 +66,20 @@ async def watch(system: ConsoleSystem, events: int, view: str, browsers: int, se
     path = VIEWS[view].format(call=system.call.call_id)
     cookies = [system.cookies[number % keys] for number in range(browsers)]
     driver = system.driver
+    driver.begin()
     async with watching(system.url, path, cookies) as open_browsers:
         await driver.run(EVENTS_PER_SECOND, WARM_UP_SECONDS)
+        decisions = len(driver.appended_at)
         driver.begin()
         before, received = read_usage(), [(len(one.received), one.size) for one in open_browsers]
         began_at = time.perf_counter()
         await driver.run(EVENTS_PER_SECOND, seconds)
         took, after = time.perf_counter() - began_at, read_usage()
         relevant = driver.spoken_at if view == "call" else driver.appended_at
-        is_complete = await _have_received(open_browsers, max(relevant)) if open_browsers else True
+        decisions += len(driver.appended_at)
+        is_complete = not open_browsers or await _have_received(open_browsers, max(relevant))
+        if view == "log":  # each line exactly once
+            is_complete = is_complete and {one.lines for one in open_browsers} == {decisions}
         delays = [delay for one in open_browsers for delay in latencies(one, relevant)]
     used = after.since(before)
     new = [(len(one.received) - n, one.size - size) for one, (n, size) in zip(open_browsers, received, strict=True)]

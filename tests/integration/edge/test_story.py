@@ -323,8 +323,8 @@ async def test_a_key_pays_for_the_events_of_the_stories_that_it_reads(
     reads = Reads(bus_client)
     await reads.watch()
     async with build(settings.model_copy(update=limits), Bus(bus_client, Broker(), Service.EDGE)) as app:
-        for path in (f"/api/v1/calls/{call.call_id}/story", f"/api/v1/calls/{call.call_id}/events"):
-            name = {"story": "reader", "events": "desk"}[path.rpartition("/")[2]]
+        for name, what in {"reader": "story", "desk": "events", "another": "story?events=true"}.items():
+            path = f"/api/v1/calls/{call.call_id}/{what}"
             async with client_of(app, **{"X-API-Key": secret_of(name)}) as http:
                 assert [(await http.get(path)).status_code for _ in range(2)] == [200, 200]
                 await reads.taken()
