@@ -129,7 +129,7 @@ def print_table(found: Sequence[Watched]) -> None:
     Console(width=160).print(table)
 
 
-def print_pages(pages: Sequence[Requested], moved: Sequence[Moved]) -> None:
+def print_pages(pages: Sequence[Requested], moved: Moved) -> None:
     """Prints what the requests cost, and what the sliders did."""
     table = Table(title=f"One request for a call of {CALL_EVENTS} events: ms of CPU, and of time until the answer")
     names = ("events before", "request", *SHARED, "together", "ratio to a short call", "p50", "kB")
@@ -142,11 +142,10 @@ def print_pages(pages: Sequence[Requested], moved: Sequence[Moved]) -> None:
         )
     console = Console(width=160)
     console.print(table)
-    for two in moved:
-        cores = ", ".join(f"{name} {two.cores[name]:.2f}" for name in SHARED)
-        answers = ", ".join(f"{count} × {status}" for status, count in sorted(two.statuses.items()))
-        text = f"{two.browsers} sliders with one key, {two.events:,} events before: {cores} cores; {answers}"
-        console.print(f"{text}; 95 % of the parts within {two.p95_ms:.0f} ms")
+    cores = ", ".join(f"{name} {moved.cores[name]:.2f}" for name in SHARED)
+    answers = ", ".join(f"{count} × {status}" for status, count in sorted(moved.statuses.items()))
+    text = f"{moved.browsers} sliders with one key, {moved.events:,} events before: {cores} cores; {answers}"
+    console.print(f"{text}; 95 % of the parts within {moved.p95_ms:.0f} ms")
 
 
 def _is_base(one: Watched, other: Watched) -> bool:
@@ -168,12 +167,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def main(argv: Sequence[str] | None = None) -> int:
-    """Measures and prints the tables. Returns 1 if an event did not arrive."""
+    """Measures each size, and prints its tables. Returns 1 if an event did not arrive."""
     arguments = _arguments(argv)
-    found: list[Watched] = []
-    pages: list[Requested] = []
-    moved: list[Moved] = []
-    painted: dict[str, int] = {}
+    everything: list[Requested | Moved | Watched] = []
     with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="bench-console-") as name:
         for events in arguments.events:
             folder = Path(name) / str(events)
@@ -182,21 +178,26 @@ async def main(argv: Sequence[str] | None = None) -> int:
                 if profile:
                     system.signal(signal.SIGUSR2)  # the start of the processes is no part of the profile
                 if arguments.pages:
-                    pages += await request_pages(system, events, arguments.pages)
-                    painted = await first_paint(system)
-                    moved.append(await move_sliders(system, events, SLIDERS, arguments.seconds / 2))
-                found += await _watch_all(system, events, arguments)
+                    everything += await _measure_pages(system, events, arguments)
+                watched = await _watch_all(system, events, arguments)
+            print_table(watched)
+            everything += watched
             if profile:
                 for process in ("console", "edge"):
                     print(f"\n{process}, per cent of its samples\n{top_functions(profile / process)}", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(one) for one in everything], indent=2))
+    return 0 if all(one.is_complete for one in everything if isinstance(one, Watched)) else 1
+
+
+async def _measure_pages(system: ConsoleSystem, events: int, arguments: argparse.Namespace) -> list[Requested | Moved]:
+    pages = await request_pages(system, events, arguments.pages)
+    painted = await first_paint(system)
+    moved = await move_sliders(system, events, SLIDERS, arguments.seconds / 2)
     print_pages(pages, moved)
     for path, size in painted.items():
-        print(f"bytes before {path} is shown: {size:,} (at most {MAX_FIRST_PAINT:,})")
-    print_table(found)
-    if arguments.json:
-        everything: list[Requested | Moved | Watched] = [*pages, *moved, *found]
-        arguments.json.write_text(json.dumps([asdict(one) for one in everything], indent=2))
-    return 0 if all(one.is_complete for one in found) else 1
+        print(f"bytes before {path} is shown: {size:,} (at most {MAX_FIRST_PAINT:,})", flush=True)
+    return [*pages, moved]
 
 
 async def _watch_all(system: ConsoleSystem, events: int, arguments: argparse.Namespace) -> list[Watched]:

@@ -78,10 +78,13 @@ async def _requested(
     for number in range(rounds):
         began_at = time.perf_counter()
         answer = await _get(http, path, system.cookies[number % len(system.cookies)])
-        seconds.append(time.perf_counter() - began_at)
-        size = len(answer.content)
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            print(f"{path}: 503, the machine is too busy", flush=True)
+            continue
         if not answer.is_success:
             raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:200]}")
+        seconds.append(time.perf_counter() - began_at)
+        size = len(answer.content)
     used = read_usage().since(before)
     cpu_ms = {process: 1000 * used[process] / rounds for process in SHARED}
     return Requested(events, name, cpu_ms, baseline_ms, 1000 * percentile(seconds, 0.5), size)
