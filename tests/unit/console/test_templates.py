@@ -7,7 +7,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 
 import centralita_console
-from centralita_console.translations import ENGLISH, LANGUAGES, catalogue, preferred
+from centralita_console.translations import ENGLISH, FOLDER, LANGUAGES, catalogue, preferred
 
 ROOT = Path(centralita_console.__file__).parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -45,6 +45,15 @@ def test_a_catalogue_translates_every_text_of_the_templates_and_no_other(languag
     assert translated.keys() == _texts()
     assert [text for text, translation in translated.items() if not translation] == []
     assert [text for text, translation in translated.items() if _names(text) != _names(translation)] == []
+
+
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != ENGLISH])
+def test_each_text_of_a_catalogue_is_there_once(language: str) -> None:
+    """A parser joins two translations of one text, and takes the last of two equal texts: both happen in merges."""
+    lines = (FOLDER / f"{language}.po").read_text(encoding="utf-8").splitlines()
+    keywords = [line.split(" ")[0] for line in lines if line.startswith(("msgid ", "msgstr "))]
+    assert keywords == ["msgid", "msgstr"] * (len(keywords) // 2)
+    assert len(keywords) == 2 * len(catalogue(language)) + 2  # the header has no text
 
 
 def _names(text: str) -> list[str]:
