@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 from tests.browser.conftest import OpenVisit
 from tests.browser.sample_run import CAMPAIGN, SampleRun
 
@@ -15,6 +15,21 @@ from centralita.demo.campaign import requests
 
 SIZE = {"width": 1120, "height": 680}
 MAX_BYTES = 150_000
+OFFER = {
+    "campaign_id": "spring-offer-2027",
+    "name": "Spring offer",
+    "company": "Example Clinic",
+    "purpose": "service",
+    "script_template": "Hello {{name}}, we have an offer for you.",
+}
+CONTACTS = """phone_number,contact_id,name
++12125550181,ada,Ada
++13055550182,grace,Grace
++13125550183,ken,Ken
++13055550182,grace-twice,Grace
++442079460123,barbara,Barbara
+212 555 0184,leslie,Leslie
+"""
 TALKING, SCHEDULED = ("talking-1", "talking-2"), ("scheduled-1", "scheduled-2", "scheduled-3")
 
 
@@ -28,6 +43,10 @@ async def test_the_pictures_of_now_campaign_and_call_are_taken(
     await take(page, folder / "call.png")
     page = await visit.open(f"/campaigns/{CAMPAIGN}")
     await take(page, folder / "campaign.png")
+    page = await visit.open("/dead-letters")
+    await take(page, folder / "dead-letters.png")
+    await check_contacts(run, page)
+    await take(page, folder / "import.png")
 
     page = await visit.open(f"/?campaign_id={CAMPAIGN}")
     wanted = requests("picture", len(TALKING) + len(SCHEDULED))
@@ -40,6 +59,16 @@ async def test_the_pictures_of_now_campaign_and_call_are_taken(
     talking = page.locator("section", has=page.locator("#column-in_progress"))
     await expect(talking.locator(".cards li").first).to_be_visible()
     await take(page, folder / "now.png")
+
+
+async def check_contacts(run: SampleRun, page: Page) -> None:
+    """Lets a page show the dry run of an import."""
+    campaign = await run.draft_campaign(OFFER)
+    await page.goto(f"/campaigns/{campaign}/contacts", wait_until="domcontentloaded")
+    file: FilePayload = {"name": "contacts.csv", "mimeType": "text/csv", "buffer": CONTACTS.encode()}
+    await page.get_by_label("File of contacts").set_input_files(file)
+    await page.get_by_role("button", name="Check the file").click()
+    await expect(page.locator("#import-result table").last).to_be_visible()
 
 
 async def take(page: Page, file: Path) -> None:
