@@ -1,5 +1,6 @@
 """Many browsers with one key, before the real edge: one stream, one read and one rendering for all of them."""
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -115,7 +116,7 @@ async def test_all_browsers_are_sent_the_last_story_of_a_call_that_ends(
     for messages in browsers:
         *_, last, ended = [text async for _, text in messages]
         assert "is-completed" in last
-        assert ended == "ended"
+        assert json.loads(ended) == {"kind": "final", "detail": ""}
 
 
 @pytest.fixture

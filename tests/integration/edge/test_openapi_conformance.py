@@ -39,9 +39,12 @@ from contracts import (
     CampaignStatistics,
     CampaignStatisticsQuery,
     NumberCallsQuery,
+    Outcomes,
+    OutcomesQuery,
     Service,
     call_id_of,
 )
+from contracts.outcomes import EndReason, OutcomePoint
 from contracts.queries import AdmissionQuery
 from edge.adapters import nats as adapter
 from edge.application import event_streams
@@ -106,6 +109,11 @@ async def complete_app(
         (CallListQuery if is_of_calls else CampaignListQuery).model_validate_json(message.data)
         await message.respond(page.model_dump_json().encode())
 
+    async def outcomes(message: Msg) -> None:
+        query = OutcomesQuery.model_validate_json(message.data)
+        answer = Outcomes(reasons=dict.fromkeys(EndReason, 1), points=(OutcomePoint(at=query.since, busy=1),))
+        await message.respond(answer.model_dump_json().encode())
+
     async def admission(message: Msg) -> None:
         query = AdmissionQuery.model_validate_json(message.data)
         await message.respond(STATE.model_copy(update={"campaign_id": query.campaign_id}).model_dump_json().encode())
@@ -115,6 +123,7 @@ async def complete_app(
     await bus_client.subscribe(NumberCallsQuery.subject, cb=lists)
     await bus_client.subscribe(CampaignListQuery.subject, cb=lists)
     await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=statistics)
+    await bus_client.subscribe(OutcomesQuery.subject, cb=outcomes)
     await bus_client.subscribe(CampaignCallsQuery.subject, cb=campaign_calls)
     monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.5)
     monkeypatch.setattr(event_streams, "MAX_STREAM_SECONDS", 0.2)
