@@ -163,7 +163,7 @@ async def test_the_openapi_document_describes_every_error(api: httpx.AsyncClient
     document = (await api.get("/openapi.json")).json()
 
     rest = {path: methods for path, methods in document["paths"].items() if path.startswith("/api/v1/")}
-    assert len(rest) == 37
+    assert len(rest) == 39
     for path, methods in document["paths"].items():
         for operation in methods.values():
             assert operation["description"], path

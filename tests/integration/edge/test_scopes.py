@@ -35,6 +35,8 @@ ROUTES = [
     ("GET", "/events", "read"),
     ("GET", "/admission", "read"),
     ("GET", "/campaigns/spring", "read"),
+    ("GET", "/campaigns/spring/outcomes", "read"),
+    ("GET", "/outcomes", "read"),
     ("GET", "/campaigns/spring/contacts", "read"),
     ("GET", "/campaigns/spring/decisions", "read"),
     ("POST", "/campaigns/spring/contacts", "call"),
