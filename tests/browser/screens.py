@@ -8,7 +8,7 @@ Address = Callable[[SampleRun], str]
 
 NO_PAGE = "(no such page)"
 SCREENS: Mapping[str, tuple[Address, ...]] = {
-    "/": (lambda _: "/", lambda _: f"/?campaign_id={HOSTILE_CAMPAIGN}"),
+    "/": (lambda _: "/", lambda _: "/?interval=1m", lambda _: f"/?campaign_id={HOSTILE_CAMPAIGN}"),
     "/login": (lambda _: "/login",),
     "/calls": (lambda _: "/calls", lambda _: "/calls?status=expired", lambda _: "/calls?created_after=never"),
     "/calls/{call_id:uuid}": (
@@ -29,7 +29,11 @@ SCREENS: Mapping[str, tuple[Address, ...]] = {
         lambda _: f"/campaigns/{CAMPAIGN}/change",
         lambda _: f"/campaigns/{HOSTILE_CAMPAIGN}/change",
     ),
-    "/campaigns/{campaign_id}": (lambda _: f"/campaigns/{CAMPAIGN}", lambda _: f"/campaigns/{HOSTILE_CAMPAIGN}"),
+    "/campaigns/{campaign_id}": (
+        lambda _: f"/campaigns/{CAMPAIGN}",
+        lambda _: f"/campaigns/{CAMPAIGN}?interval=1d",
+        lambda _: f"/campaigns/{HOSTILE_CAMPAIGN}",
+    ),
     "/campaigns/{campaign_id}/acts/{act}": (
         lambda _: f"/campaigns/{DRAFT}/acts/start",
         lambda _: f"/campaigns/{HOSTILE_CAMPAIGN}/acts/finish",
@@ -71,6 +75,8 @@ NO_SCREENS: Mapping[str, str] = {
     "/campaigns/{campaign_id}/contacts/example.csv": "a file",
     "/log/events": "a stream of events",
     "/now/board": "a stream of events",
+    "/now/outcomes": "a part of the first page",
+    "/campaigns/{campaign_id}/outcomes": "a part of the page of the campaign",
     "/health/live": "for supervisors",
     "/static/{digest}/{name}": "files",
 }

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from centralita_console.authentication import Api, PostedForm
 from centralita_console.contact_import import import_form
+from centralita_console.outcomes import outcome_values, read_outcomes
 from centralita_console.pages.progress import progress_values
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure
@@ -20,6 +21,8 @@ router = APIRouter()
 _CAMPAIGN_ID = re.compile("[A-Za-z0-9_-]{1,100}")
 PAGE = 100
 MAX_REASON_LENGTH = 500
+DEFAULT_INTERVAL = "1h"
+Interval = Annotated[str, Query(max_length=10)]
 COUNTED = {
     CallStatus.COMPLETED: "completed_calls",
     CallStatus.FAILED: "failed_calls",
@@ -38,9 +41,15 @@ async def list_campaigns(request: Request, api: Api, cursor: Annotated[str, Quer
 
 
 @router.get("/campaigns/{campaign_id}")
-async def show_campaign(request: Request, api: Api, campaign_id: str) -> Response:
+async def show_campaign(request: Request, api: Api, campaign_id: str, interval: Interval = "") -> Response:
     """Shows a campaign: its status, the outcomes of its calls, and its terms."""
-    return await _page(request, api, campaign_id)
+    return await _page(request, api, campaign_id, interval=interval)
+
+
+@router.get("/campaigns/{campaign_id}/outcomes")
+async def show_outcomes(request: Request, api: Api, campaign_id: str, interval: Interval = "") -> Response:
+    """Returns the part of the page with the outcomes over time."""
+    return render(request, "parts/outcomes.html", **await _outcomes(api, campaign_id, interval))
 
 
 @router.post("/campaigns/{campaign_id}/pause")
@@ -74,6 +83,7 @@ async def _page(
     api: RestClient,
     campaign_id: str,
     *,
+    interval: str = "",
     reason: str = "",
     is_reason_wrong: bool = False,
     refusal: str = "",
@@ -85,6 +95,7 @@ async def _page(
         422 if is_reason_wrong or refusal else 200,
         campaign=campaign,
         **await progress_values(api, campaign),
+        **await _outcomes(api, campaign_id, interval),
         outcomes=outcomes_of(campaign["calls"]),
         terms={name: value for name, value in (campaign["terms"] or {}).items() if value not in (None, (), [], {})},
         reason=reason,
@@ -94,6 +105,12 @@ async def _page(
         form=import_form(campaign, datetime.now(UTC)),
         outcome=None,
     )
+
+
+async def _outcomes(api: RestClient, campaign_id: str, interval: str) -> dict[str, Any]:
+    page = campaign_path(campaign_id)
+    over_time = await read_outcomes(api, f"{page}/outcomes", {}, interval, DEFAULT_INTERVAL)
+    return outcome_values(over_time, page=page, part=f"{page}/outcomes", parameters={}, interval=interval)
 
 
 def outcomes_of(counters: Mapping[str, Any]) -> list[tuple[str, int, float]]:

@@ -1,7 +1,7 @@
 """The first page: what happens now. The board is rendered at once, and then sent again whenever it changes."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -11,6 +11,7 @@ from centralita_console.browser_streams import MAX_NAME, Parts, new_page_name, n
 from centralita_console.event_stream import message
 from centralita_console.live import LiveBoard, load, watch_board
 from centralita_console.live_views import LiveViews, TooManyWatchers
+from centralita_console.outcomes import outcome_values, read_outcomes
 from centralita_console.pages.calls import NEEDS_CAMPAIGN, campaign_ids
 from centralita_console.pages.figures import FigureReader, read_or_none
 from centralita_console.rendering import language_of, render, render_shared
@@ -18,12 +19,14 @@ from centralita_console.rest_client import RestClient, RestFailure
 
 router = APIRouter()
 PING_SECONDS = 15.0
+DEFAULT_INTERVAL = "5m"
+Interval = Annotated[str, Query(max_length=10)]
 Campaign = Annotated[str, Query(max_length=100)]
 PageName = Annotated[str, Query(max_length=MAX_NAME)]
 
 
 @router.get("/")
-async def show_now(request: Request, api: Api, campaign_id: Campaign = "") -> Response:
+async def show_now(request: Request, api: Api, campaign_id: Campaign = "", interval: Interval = "") -> Response:
     """Shows the calls in progress and the last endings, of one campaign or of all."""
     board, campaigns = Board(), await campaign_ids(api)
     try:
@@ -44,7 +47,20 @@ async def show_now(request: Request, api: Api, campaign_id: Campaign = "") -> Re
         page_name=new_page_name(),
         campaigns=campaigns,
         campaign_id=campaign_id,
+        **await _outcomes(api, campaign_id, interval),
     )
+
+
+@router.get("/now/outcomes")
+async def show_outcomes(request: Request, api: Api, campaign_id: Campaign = "", interval: Interval = "") -> Response:
+    """Returns the part of the page with the outcomes over time."""
+    return render(request, "parts/outcomes.html", **await _outcomes(api, campaign_id, interval))
+
+
+async def _outcomes(api: RestClient, campaign_id: str, interval: str) -> dict[str, Any]:
+    named = {"campaign_id": campaign_id} if campaign_id else {}
+    over_time = await read_outcomes(api, "/outcomes", named, interval, DEFAULT_INTERVAL)
+    return outcome_values(over_time, page="/", part="/now/outcomes", parameters=named, interval=interval)
 
 
 @router.get("/now/board")
