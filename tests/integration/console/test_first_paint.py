@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from starlette.types import ASGIApp
 from tests.builders.long_call import UTTERANCE, append_long_call
 from tests.integration.console.conftest import TOKEN, csrf_token, parsed, words
@@ -15,8 +17,9 @@ from tests.integration.edge.conftest import Orchestrator
 
 from centralita_console.app import create_app
 from centralita_console.settings import Settings
-from contracts import Call, call_id_of
+from contracts import Call, Outcomes, OutcomesQuery, call_id_of
 from contracts.events import EVENTS
+from contracts.outcomes import EndReason, OutcomeCounts, OutcomePoint
 
 if TYPE_CHECKING:
     from tests.integration.console.conftest import OpenConsole
@@ -77,7 +80,7 @@ class FullLists(httpx.AsyncBaseTransport):
 
 OPERATION, CALLS_OF_ACT = "list_calls_api_v1_calls_get", 50
 PAGES = {
-    "/": ("/", "/?campaign_id=spring"),
+    "/": ("/", "/?campaign_id=spring", "/?interval=1h"),
     "/calls": ("/calls",),
     "/find": ("/find?q=nothing",),
     "/calls/{call_id:uuid}": ("/calls/{call}", "/calls/{call}?at=100"),
@@ -111,6 +114,8 @@ NO_PAGES = {
     "/health/live": "for supervisors",
     "/log/events": "a stream of events",
     "/now/board": "a stream of events",
+    "/now/outcomes": "a part of the first page",
+    "/campaigns/{campaign_id}/outcomes": "a part of the page of the campaign",
     "/static/{digest}/{name}": "a file",
 }
 
@@ -127,6 +132,22 @@ def test_every_page_is_measured() -> None:
     assert found == PAGES.keys() | NO_PAGES.keys()
 
 
+@pytest.fixture
+async def full_outcomes(bus_client: Client) -> None:
+    """Answers the query for outcomes with every outcome in each interval, and every reason."""
+    counts = dict.fromkeys(OutcomeCounts.model_fields, 12_345)
+
+    async def answer(message: Msg) -> None:
+        query = OutcomesQuery.model_validate_json(message.data)
+        begin, count = query.interval.begin(query.since), (query.until - query.since) // query.interval.length
+        points = [OutcomePoint(at=begin + n * query.interval.length, **counts) for n in range(count)]
+        outcomes = Outcomes(points=tuple(points), reasons=dict.fromkeys(EndReason, 12_345))
+        await message.respond(outcomes.model_dump_json().encode())
+
+    await bus_client.subscribe(OutcomesQuery.subject, cb=answer)
+
+
+@pytest.mark.usefixtures("full_outcomes")
 async def test_no_page_loads_more_than_its_limit_before_it_is_shown(
     app: ASGIApp, open_console: "OpenConsole", long_call: Call
 ) -> None:
