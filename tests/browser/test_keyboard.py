@@ -53,7 +53,7 @@ async def test_the_list_of_keys_opens_and_closes_and_each_page_has_a_key(visit: 
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_be_hidden()
 
-    for key in [await one.get_attribute("data-key") for one in await page.locator("nav a").all()]:
+    for key in [await one.get_attribute("data-key") for one in await page.locator("nav a[data-key]").all()]:
         await page.keyboard.press(key or "")
         await expect(page.locator(f"nav a[data-key={key}]")).to_have_attribute("aria-current", "page")
     await page.keyboard.press("/")

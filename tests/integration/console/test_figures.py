@@ -60,6 +60,7 @@ def rest(asked: Counter[str], **changes: tuple[int, Any]) -> Callable[[httpx.Req
         "dead-letters": (200, GROUPS),
         "calls": (200, NO_CALLS),
         "health": (200, HEALTH),
+        "outcomes": (404, {}),
         **{name.replace("_", "-"): answer for name, answer in changes.items()},
     }
 

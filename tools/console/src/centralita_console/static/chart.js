@@ -124,5 +124,5 @@ async function refresh() {
 
 if (document.readyState === "complete") show();
 else addEventListener("load", show);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.uPlot && draw());
 setInterval(() => refresh().catch(() => {}), REFRESH_MILLISECONDS);
