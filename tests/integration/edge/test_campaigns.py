@@ -55,7 +55,7 @@ async def test_a_campaign_is_paused_read_and_resumed(as_: "As") -> None:
         started_at <= datetime.fromisoformat(paused.json()["since"]) <= datetime.fromisoformat(resumed.json()["since"])
     )
     expected = UNDECLARED | {"status": "paused", "paused": True, "reason": "a wrong price"}
-    expected |= {"campaign_id": "spring", "since": paused.json()["since"]}
+    expected |= {"campaign_id": "spring", "since": paused.json()["since"], "version": 1}
     assert paused.json() == expected
     assert (seen["calls"].pop("total_calls"), seen["calls"].pop("campaign_id")) == (7, "spring")
     assert {name: value for name, value in seen.items() if name != "calls"} == expected
@@ -105,7 +105,7 @@ async def test_acts_on_a_campaign_have_entries_with_the_key_and_the_campaign_bef
     ]
     assert {entry["target"] for entry in entries} == {"spring"}
     masked = UNDECLARED | {"status": "paused", "paused": True, "reason": "+1••••••••23 complained"}
-    masked |= {"since": paused["since"]}
+    masked |= {"since": paused["since"], "version": 1}
     assert entries[0]["before"]["paused"] is False
     assert entries[1]["after"] == masked
     assert entries[2]["before"] == masked
