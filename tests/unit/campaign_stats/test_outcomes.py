@@ -342,3 +342,7 @@ def test_an_interval_begins_at_a_multiple_of_its_length_in_utc(interval: Interva
     begin = interval.begin(CALL.created_at)
     assert begin <= CALL.created_at < begin + interval.length
     assert begin.timestamp() % interval.length.total_seconds() == 0
+
+
+def test_each_disposition_is_a_reason_of_its_own() -> None:
+    assert {disposition.value for disposition in Disposition} <= {reason.value for reason in EndReason}

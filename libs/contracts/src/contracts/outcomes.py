@@ -96,7 +96,7 @@ LISTED_BY: Mapping[EndReason, tuple[CallStatus, Disposition | None]] = {
     **{
         EndReason(disposition.value): (CallStatus.COMPLETED, disposition)
         for disposition in Disposition
-        if disposition is not Disposition.TECHNICAL_FAILURE
+        if disposition is not Disposition.TECHNICAL_FAILURE and disposition.value in frozenset(EndReason)
     },
     EndReason.TECHNICAL_FAILURE: (CallStatus.FAILED, Disposition.TECHNICAL_FAILURE),
 }
