@@ -1,4 +1,4 @@
-"""Headers of received messages are those that nats-py would return, whoever wrote them."""
+"""Parsing the headers of a received message: the result is that of nats-py for any bytes."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st

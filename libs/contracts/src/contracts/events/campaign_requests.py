@@ -55,7 +55,7 @@ class CampaignChangeRequested(_TermsRequested):
     campaign_version: int | None = Field(
         default=None,
         ge=0,
-        description="refused unless the last event of the campaign has this sequence; null: whatever its terms are",
+        description="refused unless the last event of the campaign has this sequence; null: is not compared",
     )
 
 

@@ -101,7 +101,10 @@ async def all_outcomes(
     since: Since = None,
     until: Until = None,
 ) -> OutcomesResource:
-    """Returns the same for all campaigns together. A key that is limited to campaigns names one of them."""
+    """Returns how far the calls of all campaigns came, why they ended, and their outcomes over time.
+
+    A key that is limited to campaigns names one of them.
+    """
     return await _outcomes(request, campaign_id, interval, since, until)
 
 
