@@ -50,7 +50,7 @@ async def test_the_slider_shows_by_keyboard_what_replay_show_prints(run: SampleR
         await expect(story.locator("#state-title")).to_contain_text(f"State after event {sequence}")
         printed = await run.command("replay", "show", call_id, "--at", str(sequence))
         assert await _state(page) == _printed_state(printed), sequence
-        for line in await story.locator(".chat .said").all_inner_texts():
+        for line in await story.locator(".chat [dir]").all_inner_texts():
             assert line in printed
 
 

@@ -90,7 +90,7 @@ async def test_hostile_text_is_shown_as_it_is(run: SampleRun, visit: Visit) -> N
     page = await visit.open(f"/calls/{run.calls['hostile']}")
     for place in (page.get_by_role("heading", level=1), page.locator(".chat .callee").last, page.locator(".prompt")):
         await expect(place).to_contain_text(MARKUP.partition(" {{")[0])
-    shown = await page.locator(".chat .callee .said").last.inner_text()
+    shown = await page.locator(".chat .callee [dir]").last.inner_text()
     assert 1_000 < len(shown) < len(LONG_WORD)
 
 

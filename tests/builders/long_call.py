@@ -28,17 +28,19 @@ REPLY = (
 )
 
 
-async def append_long_call(calls: EventLog, created: Call, *, events: int = 200, person: str = PERSON) -> Call:
-    """Appends a completed call of exactly so many events; returns the call after the last one."""
+async def append_long_call(
+    calls: EventLog, created: Call, *, events: int = 200, person: str = PERSON, is_completed: bool = True
+) -> Call:
+    """Appends a call of exactly so many events; returns the call after the last one."""
     call = created.model_copy(update={"number_digest": person})
     last = call
-    for event in _events(call, events):
+    for event in _events(call, events, is_completed):
         await calls.append(event, person=person)
         last = getattr(event, "call", last)
     return last
 
 
-def _events(call: Call, count: int) -> Iterator[Event]:
+def _events(call: Call, count: int, is_completed: bool) -> Iterator[Event]:
     yield CallCreated(call=call, occurred_at=call.created_at)
     steps = (
         (CallStatus.DIALING, DialPlaced(call_id=call.call_id, attempt=1, provider_call_id="CA1")),
@@ -54,8 +56,10 @@ def _events(call: Call, count: int) -> Iterator[Event]:
         yield changed
         if placed:
             yield placed
-    for number in range(count - 9):
+    for number in range(count - 9 if is_completed else count - 7):
         yield _of_conversation(call, number)
+    if not is_completed:
+        return
     yield ConversationEnded(
         call_id=call.call_id, attempt=1, turn=1, disposition=Disposition.CONFIRMED, summary="Comes on Tuesday."
     )

@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("listed", "counted")
 
 MAX_FIRST_PAINT = 100_000
+LONG_CALL = 200
+"""The events of a call whose page keeps the limit."""
+LONGER_SEQUENCES = LONG_CALL * 2 * len("0000")
+"""Each sequence is twice in the page; in a log of millions of events it has four digits more than in a test."""
 ACCEPTED = {"Accept-Encoding": "gzip"}
 
 
 @pytest.fixture
 async def long_call(orchestrator: Orchestrator, waiting: Call) -> Call:
-    """A call of 200 events, with the long sequences of a large log."""
+    """A completed call of 200 events."""
     created = waiting.model_copy(update={"call_id": call_id_of("long"), "request_id": "long"})
-    return await append_long_call(orchestrator.log, created)
+    return await append_long_call(orchestrator.log, created, events=LONG_CALL)
 
 
 async def transferred(browser: httpx.AsyncClient, path: str) -> tuple[int, httpx.Response]:
@@ -164,13 +168,27 @@ async def test_no_page_loads_more_than_its_limit_before_it_is_shown(
     assert {path: size for path, size in sizes.items() if size > MAX_FIRST_PAINT} == {}
 
 
+@pytest.mark.parametrize("is_completed", [True, False], ids=["completed", "in progress"])
+async def test_a_call_of_200_events_in_a_large_log_keeps_the_limit(
+    browser: httpx.AsyncClient, orchestrator: Orchestrator, waiting: Call, is_completed: bool
+) -> None:
+    created = waiting.model_copy(update={"call_id": call_id_of("long"), "request_id": "long"})
+    call = await append_long_call(orchestrator.log, created, events=LONG_CALL, is_completed=is_completed)
+    size = await first_paint(browser, f"/calls/{call.call_id}")
+    page = (await browser.get(f"/calls/{call.call_id}")).text
+
+    assert size + LONGER_SEQUENCES <= MAX_FIRST_PAINT
+    assert page.count('<a href="?at=') == LONG_CALL + 1
+    assert ("hx-sse:connect" in page) is not is_completed
+
+
 async def test_a_call_of_many_events_shows_what_was_spoken_once_in_full(
     browser: httpx.AsyncClient, long_call: Call
 ) -> None:
     page = (await browser.get(f"/calls/{long_call.call_id}")).text
-    assert page.count('<a href="?at=') == 200 + 1
+    assert page.count('<a href="?at=') == LONG_CALL + 1
     assert words(page).count(UTTERANCE.format(n=7)) == 1
-    assert len(page) < 75_000
+    assert len(page) < 70_000
 
 
 async def test_the_events_of_a_long_call_are_shown_in_pages_without_a_gap(
@@ -184,7 +202,7 @@ async def test_the_events_of_a_long_call_are_shown_in_pages_without_a_gap(
         shown += [one["id"] for tag, one in tags if tag == "details" and "id" in one]
         query = next((one["href"] for _, one in tags if one.get("rel") == "next"), None)
 
-    assert len(shown) == len(set(shown)) == 200
+    assert len(shown) == len(set(shown)) == LONG_CALL
 
 
 async def test_only_responses_without_a_secret_are_compressed(browser: httpx.AsyncClient, long_call: Call) -> None:

@@ -24,7 +24,7 @@ FAILED = {CallStatus.FAILED, CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.E
 FAILED_REPORTS = {TelephonyStatus.FAILED, TelephonyStatus.BUSY, TelephonyStatus.NO_ANSWER}
 SPOKEN_EVENTS = {"speech.heard", "audio.requested", "reply.generated"}
 _PLACE = re.compile(r"^(attempt [0-9]+|turn [0-9]+)(: |, |$)|, attempt [0-9]+$")
-MAX_SPOKEN_CHARACTERS = 60
+MAX_SPOKEN_CHARACTERS = 40
 """How much of an utterance or a reply a line of the timeline shows."""
 FAILED_EVENTS = {"dial.refused", "dial.unknown", "audio.failed", "call.command_refused"}
 
