@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 API_KEY = "the-key-of-the-browser"
 SETTINGS = {"LOG_LEVEL": "INFO", "MAX_CONCURRENT_CALLS": "50", "ALLOWED_COUNTRIES": "US"}
 SEED, SPEED = 363, 20.0
+WAIT_SECONDS = 60
 CAMPAIGN = "appointment-reminders"
 TERMS = {"campaign_id": CAMPAIGN, "name": "Appointment reminders", "purpose": "service", "company": "Example Clinic"}
 MARKUP = '<img src=x onerror="alert(1)"></title><script>alert(2)</script> {{ 7 * 7 }}'
@@ -98,21 +99,28 @@ class SampleRun:
         await publish(self.bus, list(wanted.values()))
 
     async def start_campaign(self, terms: Mapping[str, Any]) -> str:
-        """Creates and starts a campaign; returns its id."""
-        for path, body in (("", terms), (f"/{terms['campaign_id']}/start", {})):
-            answer = await self.rest.post(f"/api/v1/campaigns{path}", json=body)
-            assert answer.is_success, answer.text
-        return str(terms["campaign_id"])
+        """Creates and starts a campaign, and returns its id once it runs."""
+        campaign_id = await self.draft_campaign(terms)
+        await self._act(campaign_id, "start", {}, status="running")
+        return campaign_id
 
     async def draft_campaign(self, terms: Mapping[str, Any]) -> str:
         """Creates a campaign, and returns its id once contacts can be added."""
         answer = await self.rest.post("/api/v1/campaigns", json=terms)
         assert answer.is_success, answer.text
-        path = f"/api/v1/campaigns/{terms['campaign_id']}"
-        async with asyncio.timeout(60):
-            while (await self.rest.get(path)).json()["status"] != "draft":
-                await asyncio.sleep(0.1)
+        await self._until_campaign(str(terms["campaign_id"]), status="draft")
         return str(terms["campaign_id"])
+
+    async def _act(self, campaign_id: str, act: str, body: Mapping[str, Any], **expected: object) -> None:
+        answer = await self.rest.post(f"/api/v1/campaigns/{campaign_id}/{act}", json=body)
+        assert answer.is_success, answer.text
+        await self._until_campaign(campaign_id, **expected)
+
+    async def _until_campaign(self, campaign_id: str, **expected: object) -> None:
+        """Returns once a campaign is as expected: a command may be answered before it is decided."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not expected.items() <= (await self.rest.get(f"/api/v1/campaigns/{campaign_id}")).json().items():
+                await asyncio.sleep(0.1)
 
     async def add_contacts(self, campaign_id: str, rows: str) -> None:
         """Adds contacts to a campaign from the text of a CSV file."""
@@ -120,22 +128,28 @@ class SampleRun:
         answer = await self.rest.post(path, content=rows.encode(), headers=headers)
         assert answer.is_success, answer.text
 
-    async def dead_letters(self, count: int) -> list[dict[str, Any]]:
-        """Returns the dead letters once there are so many."""
-        async with asyncio.timeout(60):
+    async def dead_letters(self, count: int, known: Collection[int] = ()) -> list[dict[str, Any]]:
+        """Returns the dead letters without those at the `known` sequences, once there are so many."""
+        async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                found: list[dict[str, Any]] = (await self.rest.get("/api/v1/dead-letters")).json()["dead_letters"]
+                listed = (await self.rest.get("/api/v1/dead-letters")).json()["dead_letters"]
+                found: list[dict[str, Any]] = [one for one in listed if one["sequence"] not in known]
                 if len(found) >= count:
                     return found
                 await asyncio.sleep(0.1)
 
     async def pause(self, campaign_id: str, reason: str) -> None:
         """Pauses a campaign, and returns when it is paused."""
-        path = f"/api/v1/campaigns/{campaign_id}"
-        answer = await self.rest.post(f"{path}/pause", json={"reason": reason})
-        assert answer.is_success, answer.text
-        async with asyncio.timeout(60):
-            while not (await self.rest.get(path)).json()["paused"]:
+        await self._act(campaign_id, "pause", {"reason": reason}, paused=True)
+
+    async def until_connected(self) -> None:
+        """Returns once every service, and this connection, reach NATS again."""
+        ready = [f"{url}/health/ready" for url in self.system.urls.values()]
+        async with asyncio.timeout(WAIT_SECONDS):
+            for path in (*ready, "/api/v1/calls", "/api/v1/outcomes?interval=1h", "/api/v1/dead-letters"):
+                while not (await self.rest.get(path)).is_success:
+                    await asyncio.sleep(0.1)
+            while not self.bus.is_connected:
                 await asyncio.sleep(0.1)
 
     async def hear(self, name: str, text: str) -> None:
@@ -228,9 +242,9 @@ async def sample_run(folder: Path) -> AsyncIterator[SampleRun]:
             await run.pause(HOSTILE_CAMPAIGN, MARKUP)
             await run.draft_campaign(DRAFT_TERMS)
             await run.add_contacts(DRAFT, f"phone_number,contact_id,name\n{HOSTILE_NUMBER},{_HOSTILE_CELL},Ana\n")
-            for wrong in WRONG_REQUESTS:
+            for number, wrong in enumerate(WRONG_REQUESTS, start=1):
                 await bus.jetstream().publish(CallRequested.event_name, json.dumps(wrong).encode())
-            await run.dead_letters(len(WRONG_REQUESTS))
+                await run.dead_letters(number)
             yield run
         finally:
             await bus.close()

@@ -52,10 +52,12 @@ async def test_the_pictures_of_now_campaign_and_call_are_taken(
     wanted = requests("picture", len(TALKING) + len(SCHEDULED))
     tomorrow = datetime.now(UTC) + timedelta(hours=12)
     late = [one.model_copy(update={"scheduled_at": tomorrow}) for one in wanted[len(TALKING) :]]
-    calls = dict(zip((*TALKING, *SCHEDULED), [*wanted[: len(TALKING)], *late], strict=True))
-    await run.request_calls(calls, {name: ["long_talker"] for name in calls})
-    for name in calls:
+    scheduled = dict(zip(SCHEDULED, late, strict=True))
+    await run.request_calls(scheduled, {name: ["human"] for name in scheduled})
+    for name in scheduled:
         await expect(page.locator(f"#card-{run.calls[name]}")).to_be_visible()
+    calls = dict(zip(TALKING, wanted[: len(TALKING)], strict=True))
+    await run.request_calls(calls, {name: ["long_talker"] for name in calls})
     talking = page.locator("section", has=page.locator("#column-in_progress"))
     await expect(talking.locator(".cards li").first).to_be_visible()
     await take(page, folder / "now.png")

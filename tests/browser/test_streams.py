@@ -1,5 +1,6 @@
 """Streams of events that end, and parts that are refused: each says what to do, and the way back is one click."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from playwright.async_api import Page, Route, expect
 from tests.browser.conftest import OpenVisit
-from tests.browser.sample_run import CAMPAIGN, SampleRun
+from tests.browser.sample_run import CAMPAIGN, WAIT_SECONDS, SampleRun
 from tests.browser.test_screens import check
 from tests.browser.test_sessions import end_session
 from tests.browser.visits import Visit
@@ -39,8 +40,9 @@ async def waiting_call(run: SampleRun) -> UUID:
 async def open_when_known(run: SampleRun, page: Page, path: str) -> None:
     """Opens a page; that of the call once the call is stored."""
     call_id = await waiting_call(run)
-    while (await run.rest.get(f"/api/v1/calls/{call_id}")).status_code == 404:
-        await page.wait_for_timeout(100)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (await run.rest.get(f"/api/v1/calls/{call_id}")).is_success:
+            await asyncio.sleep(0.1)
     await page.goto(path.format(call_id=call_id), wait_until="domcontentloaded")
 
 
