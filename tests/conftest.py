@@ -123,7 +123,7 @@ async def bus_client(nats_url: str) -> AsyncIterator[Client]:
 async def _recreate_streams(js: JetStreamContext) -> None:
     for stream in await js.streams_info():
         await js.delete_stream(stream.config.name or "")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(START_SECONDS):
         while True:
             try:
                 await provision(js)

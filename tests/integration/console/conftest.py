@@ -127,7 +127,7 @@ async def console_url(console: FastAPI, on_a_port: OnAPort) -> AsyncIterator[str
 @pytest.fixture
 async def watcher(console_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A browser that is logged in with a key of every scope, on a real port."""
-    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=30) as browser:
+    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=60) as browser:
         yield await log_in(browser, API_KEY)
 
 

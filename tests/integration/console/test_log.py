@@ -129,7 +129,7 @@ async def test_the_page_connects_with_its_filters_and_says_what_fills_it(browser
 
 
 async def test_a_key_of_some_campaigns_sees_only_these(console_url: str, calls: EventLog, waiting: Call) -> None:
-    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=30) as limited:
+    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=60) as limited:
         await log_in(limited, secret_of(LIMITED))
         async with reading(limited) as messages:
             event, _, told = await anext(messages)
@@ -143,7 +143,7 @@ async def test_a_key_of_some_campaigns_sees_only_these(console_url: str, calls: 
 
 
 async def test_without_a_session_no_event_is_sent(console_url: str) -> None:
-    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=30) as stranger:
+    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=60) as stranger:
         for path in ("/log", "/log/events"):
             answer = await stranger.get(path)
             assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/login")

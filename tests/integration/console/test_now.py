@@ -145,7 +145,7 @@ async def test_no_stream_remains_when_no_browser_watches(watcher: httpx.AsyncCli
     async with watching(watcher) as messages:
         await begun(messages)
         [followed] = console.state.live._views.values()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while console.state.live._views or not followed.task.done():
             await asyncio.sleep(0.01)
 
@@ -278,7 +278,7 @@ async def test_the_stream_ends_with_the_session(
 
 
 async def test_a_stream_needs_a_session(console_url: str) -> None:
-    async with httpx.AsyncClient(base_url=console_url, trust_env=False) as anyone:
+    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=60) as anyone:
         answer = await anyone.get("/now/board", headers={"HX-Request": "true"})
 
     assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/login")

@@ -192,7 +192,7 @@ async def endless() -> AsyncIterator[bytes]:
 async def test_the_server_closes_the_connection_of_an_endless_body(
     app: ASGIApp, on_a_port: OnAPort, headers: dict[str, str]
 ) -> None:
-    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url) as http:
+    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:
         with pytest.raises(httpx.TransportError):
             await http.post(WEBHOOK, content=endless(), headers=headers)
 
@@ -210,7 +210,7 @@ async def test_the_server_closes_the_connection_of_an_endless_body(
 async def test_a_client_that_still_sends_sees_the_answer(
     app: ASGIApp, on_a_port: OnAPort, path: str, headers: dict[str, str], size: int, status: int
 ) -> None:
-    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url) as http:
+    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:
         answers = [await http.post(path, content=b"a" * size, headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [status] * 3
 

@@ -94,7 +94,7 @@ async def proxied(settings: Settings, on_a_port: OnAPort, tmp_path: Path) -> Asy
         on_a_port(app) as edge_url,
         on_a_port(voice) as voice_url,
         caddy(tmp_path, edge_url, voice_url) as url,
-        httpx.AsyncClient(base_url=url, headers=headers) as http,
+        httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http,
     ):
         yield http
 

@@ -54,6 +54,6 @@ async def test_only_a_trusted_proxy_names_the_client(
         trusted_proxies=proxies,
         routes=[Route("/client", client_address)],
     )
-    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url) as http:
+    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:
         answer = await http.get("/client", headers={"X-Forwarded-For": forwarded})
     assert answer.text == client

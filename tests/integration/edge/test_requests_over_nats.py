@@ -30,7 +30,7 @@ async def listening(nats_url: str, bus_client: Client, settings: Settings) -> As
 
 
 async def ask(client: Client, body: object) -> CommandOutcome:
-    answer = await client.request(CALL_REQUEST, json.dumps(body).encode(), timeout=10)
+    answer = await client.request(CALL_REQUEST, json.dumps(body).encode(), timeout=60)
     return CommandOutcome.model_validate_json(answer.data)
 
 
@@ -70,5 +70,5 @@ async def test_an_invalid_request_is_answered_with_one_reason_per_field_and_is_n
     js = bus_client.jetstream()
     assert (await js.stream_info("REQUESTS")).state.messages == 0
     assert (await js.stream_info(DEAD_LETTERS.name)).state.messages == 0
-    answer = await bus_client.request(CALL_REQUEST, b"not json", timeout=10)
+    answer = await bus_client.request(CALL_REQUEST, b"not json", timeout=60)
     assert not CommandOutcome.model_validate_json(answer.data).accepted

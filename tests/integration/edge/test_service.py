@@ -62,14 +62,14 @@ def test_the_service_answers_until_it_is_terminated(nats_url: str) -> None:
             started = json.loads(process.stdout.readline())
             assert (started["event"], started["service"]) == ("listening", "edge")
             url = f"http://127.0.0.1:{started['port']}"
-            with httpx.Client(base_url=url, trust_env=False) as http:
+            with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
                 assert (http.get("/health/ready")).status_code == 200
                 assert (http.get("/api/v1/calls/by-request/x")).status_code == 401
                 known = http.get("/api/v1/calls/by-request/x", headers={"X-API-Key": OTHER})
                 assert known.status_code == 404
         finally:
             process.terminate()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.usefixtures("bus_client")
@@ -83,10 +83,10 @@ def test_an_open_stream_of_events_is_completed_when_the_service_is_terminated(na
         try:
             assert process.stdout
             url = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}/api/v1/events"
-            with httpx.stream("GET", url, headers={"X-API-Key": SECRET}, trust_env=False, timeout=30) as answer:
+            with httpx.stream("GET", url, headers={"X-API-Key": SECRET}, trust_env=False, timeout=60) as answer:
                 assert answer.status_code == 200
                 process.terminate()
                 assert answer.read().endswith(b"\n\n")  # raises an error if the last chunk is missing
         finally:
             process.terminate()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0

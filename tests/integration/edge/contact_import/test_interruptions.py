@@ -55,7 +55,7 @@ async def test_one_import_of_a_key_runs_at_a_time(app: ASGIApp, api: httpx.Async
 
     async with client_of(app, Authorization=f"Bearer {API_KEY}") as second:
         running = asyncio.create_task(api.post(PATH, content=slow(), headers=CSV))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not campaign:
                 await asyncio.sleep(0.01)
         refused = await second.post(PATH, content=file(1), headers=CSV)
@@ -139,7 +139,10 @@ async def test_an_import_runs_until_its_refused_rows_are_read(app: ASGIApp, on_a
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: edge\r\nX-API-Key: {API_KEY}\r\nContent-Type: text/csv\r\nAccept: text/csv\r\n"
     )
-    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url, headers={"X-API-Key": API_KEY}) as http:
+    async with (
+        on_a_port(app) as url,
+        httpx.AsyncClient(base_url=url, headers={"X-API-Key": API_KEY}, timeout=60) as http,
+    ):
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             client.connect(("127.0.0.1", httpx.URL(url).port or 0))
@@ -147,7 +150,7 @@ async def test_an_import_runs_until_its_refused_rows_are_read(app: ASGIApp, on_a
             await asyncio.to_thread(client.sendall, sent)
             assert await asyncio.to_thread(client.recv, 12) == b"HTTP/1.1 200"
             assert (await http.post(PATH, content=file(1), headers=CSV)).status_code == 429
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (again := await http.post(PATH, content=file(1), headers=CSV)).status_code != 200:
                 await asyncio.sleep(0.05)
         assert again.json()["added"] == 1
