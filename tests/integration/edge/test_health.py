@@ -1,20 +1,27 @@
 """The health of the installation over REST: what the doctor finds on the bus, and who may read it."""
 
+import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from tests.integration.edge.conftest import LIMITED
 
 from chassis.event_log import EventLog
 from chassis.jetstream_info import ConsumerState
 from chassis.service_checks import SERVICES
-from chassis.service_status import answer_status
+from chassis.service_status import answer_status, breakers_not_closed
 from contracts import Service
 from contracts.buckets import WATCHED_STREAMS
-from contracts.consumers import CONSUMERS, VOICE_DIALS
+from contracts.consumers import CONSUMERS, VOICE_DIALS, VOICE_SETTLEMENTS
+from contracts.examples import EXAMPLES
 from contracts.service_status import status_subject
 from contracts.streams import REQUESTS
 from edge.adapters.ack_floors import AckFloors, check_acknowledgements
@@ -141,6 +148,36 @@ def test_a_message_that_waits_long_for_its_acknowledgement_is_a_finding() -> Non
 async def test_a_consumer_shows_since_when_its_oldest_message_is_unacknowledged(
     bus_client: Client, calls: EventLog
 ) -> None:
+    received: asyncio.Queue[Msg] = asyncio.Queue()
+    await bus_client.subscribe(VOICE_SETTLEMENTS.deliver_subject, VOICE_SETTLEMENTS.name, cb=received.put)
+    await bus_client.flush()
+    settlement = EXAMPLES["call.settlement_requested"]
+    await calls.append(settlement)
+    message = await received.get()
     installation = NatsInstallation(bus_client)
+
     first, second = await installation.examine(), await installation.examine()
-    assert (first.unacknowledged_since, second.unacknowledged_since) == ({}, {})
+    await message.ack_sync()
+    third = await installation.examine()
+
+    assert first.unacknowledged_since == {VOICE_SETTLEMENTS.name: first.examined_at}
+    assert second.unacknowledged_since == first.unacknowledged_since
+    assert third.unacknowledged_since == {}
+
+
+def test_an_answer_about_breakers_reads_no_other_metric() -> None:
+    class Expensive(Collector):
+        def collect(self) -> Iterator[Metric]:
+            raise AssertionError("it was read")
+
+        def describe(self) -> Iterator[Metric]:
+            yield GaugeMetricFamily("test_expensive", "a metric that is not read")
+
+    expensive = Expensive()
+    REGISTRY.register(expensive)
+    BREAKER_STATE.labels(provider="a-vendor").set(BreakerState.HALF_OPEN)
+    try:
+        assert breakers_not_closed()["a-vendor"] == "half-open"
+    finally:
+        BREAKER_STATE.remove("a-vendor")
+        REGISTRY.unregister(expensive)
