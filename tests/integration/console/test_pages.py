@@ -397,4 +397,7 @@ async def test_an_error_of_a_part_is_sentences_above_the_page(answered_by: "Answ
         is_part = bool(headers)
         assert ("<html" in answered.text) is not is_part
         assert answered.headers.get("HX-Retarget") == ("#part-problem" if is_part else None)
+        if is_part:  # also for a request that selects its own part of the answer, as of a resent dead letter
+            assert answered.headers["HX-Reselect"] == "[role=alert]"
+            assert next(one.get("role") for _, one in parsed(answered.text).tags) == "alert"
         assert "Wait 3 seconds." in words(answered.text)

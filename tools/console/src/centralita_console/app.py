@@ -196,5 +196,7 @@ def _problem(
     is_part = "hx-request" in request.headers
     template = "parts/problem.html" if is_part else "error.html"
     response = render(request, template, status, kind=kind, detail=detail, url=url, retry_after=retry_after)
-    response.headers.update({"HX-Retarget": "#part-problem", "HX-Reswap": "innerHTML"} if is_part else {})
+    # A request may select its own part of the answer, which the sentences are not.
+    swap = {"HX-Retarget": "#part-problem", "HX-Reswap": "innerHTML", "HX-Reselect": "[role=alert]"}
+    response.headers.update(swap if is_part else {})
     return response
