@@ -1,6 +1,7 @@
 """The templates, the script and the style sheet: what the Content-Security-Policy forbids, and both languages."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,21 @@ def test_no_script_or_style_of_the_console_names_another_host_or_evaluates_text(
     for file in OWN:
         text = file.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert re.findall(r"https?://|@import|\beval\(|new Function|innerHTML", text) == [], file.name
+
+
+def test_each_declaration_of_the_style_sheet_is_there_once() -> None:
+    """Merges leave two rules for one element, of which only the last one counts."""
+    style = (ROOT / "static/console.css").read_text()
+    outside_of_queries = re.sub(r"@media[^{]*{(?:[^{}]*{[^{}]*})*[^{}]*}", "", style)
+    declared = Counter(
+        (selector.strip(), declaration.strip())
+        for selectors, declarations in re.findall(r"([^{}]+){([^{}]*)}", outside_of_queries)
+        for selector in selectors.split(",")
+        for declaration in declarations.split(";")
+        if declaration.strip()
+    )
+    assert declared
+    assert [one for one, count in declared.items() if count > 1] == []
 
 
 def _texts() -> set[str]:
