@@ -12,8 +12,8 @@ from tests.integration.console.test_pages import HOSTILE, assert_safe
 from tests.integration.edge.conftest import API_KEY, LIMITED, Orchestrator, secret_of
 from tests.integration.edge.test_lists import CALL
 
+from centralita_console import rest_client
 from centralita_console.act_reports import MAX_REPORTS, Report, Reports
-from centralita_console.pages import call_acts
 from centralita_console.pages.call_acts import MAX_CALLS
 from contracts import Call, CallRequested, CallStatus, call_id_of
 
@@ -198,7 +198,7 @@ async def test_a_call_that_is_named_twice_is_shown_once(browser: httpx.AsyncClie
 async def test_what_exceeds_the_rate_limit_of_the_key_is_sent_again(
     answered_by: "AnsweredBy", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_acts, "MAX_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(rest_client, "MAX_WAIT_SECONDS", 0.01)
     sent: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -21,6 +21,7 @@ from centralita_console.log_lines import Line, line_of
 from centralita_console.pages import call as call_page
 from centralita_console.pages import now
 from centralita_console.rendering import render_shared
+from centralita_console.rest_client import RATE_LIMITED, RestFailure
 from chassis.event_log import EventLog
 from contracts import Call, CallStatus
 from edge.application.event_streams import MAX_STREAMS_PER_KEY
@@ -117,6 +118,24 @@ async def test_all_browsers_are_sent_the_last_story_of_a_call_that_ends(
         *_, last, ended = [text async for _, text in messages]
         assert "is-completed" in last
         assert json.loads(ended) == {"kind": "final", "detail": ""}
+
+
+async def test_browsers_follow_a_call_on_after_the_rate_limit_of_their_key(
+    watcher: httpx.AsyncClient, talking: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = [RestFailure(429, RATE_LIMITED, "slower", "0"), RestFailure(429, RATE_LIMITED, "slower", "0")]
+    view = call_page._view
+
+    async def limited(*parameters: Any) -> dict[str, Any]:
+        if limits:
+            raise limits.pop()
+        return await view(*parameters)
+
+    monkeypatch.setattr(call_page, "_view", limited)
+    async with watching(watcher, f"/calls/{talking.call_id}/live") as messages:
+        _, text = await anext(messages)
+
+    assert 'id="story"' in text
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 So scopes, limits to campaigns, rate limits and the audit log of the REST API apply to every page (ADR 13).
 """
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -15,6 +16,12 @@ FILE_SECONDS = 300.0
 _FILE_TIMEOUT = httpx.Timeout(30.0, read=FILE_SECONDS)
 PREFIX = "/api/v1"
 MISSING_SCOPE = "missing-scope"
+RATE_LIMITED = "too-many-requests"
+"""The problem of a request that was refused before it was read, so it may be sent again."""
+MAX_WAITS = 3
+MAX_WAIT_SECONDS = 2.0
+
+T = TypeVar("T")
 
 
 class RestFailure(Exception):
@@ -124,6 +131,18 @@ class RestClient:
         if response.is_success:
             return _json(response)
         raise failure_of(response)
+
+
+async def within_limit(send: Callable[[], Awaitable[T]]) -> T:
+    """Returns an answer. Sends a request again that exceeded the rate limit of the key, at most `MAX_WAITS` times."""
+    for _ in range(MAX_WAITS):
+        try:
+            return await send()
+        except RestFailure as failure:
+            if failure.kind != RATE_LIMITED:
+                raise
+            await asyncio.sleep(min(MAX_WAIT_SECONDS, float(failure.retry_after or 1)))
+    return await send()
 
 
 class _UnansweredBody:

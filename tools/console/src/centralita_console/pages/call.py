@@ -18,7 +18,7 @@ from centralita_console.event_stream import StreamedEvent, message, streamed_eve
 from centralita_console.live_views import LiveView, LiveViews, TooManyWatchers
 from centralita_console.rendering import language_of, render, render_shared
 from centralita_console.responses import Compressed
-from centralita_console.rest_client import RestClient, RestFailure, Unreachable
+from centralita_console.rest_client import RestClient, RestFailure, Unreachable, within_limit
 from centralita_console.turn_timing import scale_of
 from contracts import RETRYABLE_STATUSES, CallStatus
 from contracts.vocabulary import LIVE_STATUSES
@@ -134,7 +134,7 @@ async def _follow(api: RestClient, call_id: UUID, live: LiveCall) -> None:
             while not (live.view and live.view["is_final"]):
                 await has_news.wait()
                 has_news.clear()
-                live.view = await _view(api, call_id, None)
+                live.view = await within_limit(partial(_view, api, call_id, None))
                 live.change()
                 if waiting.done():
                     break

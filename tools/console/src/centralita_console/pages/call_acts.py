@@ -18,7 +18,7 @@ from centralita_console.act_reports import MAX_REASON_LENGTH, Report, ReportLine
 from centralita_console.authentication import Api, PostedForm
 from centralita_console.pages.calls import PAGE
 from centralita_console.rendering import render
-from centralita_console.rest_client import RestClient, RestFailure, Unreachable
+from centralita_console.rest_client import RestClient, RestFailure, Unreachable, within_limit
 from centralita_console.sessions import Session
 from contracts import RETRYABLE_STATUSES, CallStatus
 
@@ -29,10 +29,6 @@ MAX_CALLS = PAGE
 """Calls of one form: those of one page of the list."""
 MAX_PARALLEL = 8
 """Requests at a time. The REST API waits up to five seconds for the decision on each."""
-MAX_WAITS = 3
-MAX_WAIT_SECONDS = 2.0
-RATE_LIMITED = "too-many-requests"
-"""The problem of a request that was refused before it was read, so it may be sent again."""
 
 
 class Act(StrEnum):
@@ -126,7 +122,7 @@ async def _each(call_ids: list[UUID], work: Callable[[UUID], Awaitable[T]]) -> l
 async def _found(api: RestClient, act: Act, call_id: UUID) -> dict[str, Any]:
     """Returns a call and why it does not permit the act: `status`, or the reason of the REST API."""
     try:
-        call = await _within_limit(lambda: api.get(f"/calls/{call_id}"))
+        call = await within_limit(lambda: api.get(f"/calls/{call_id}"))
     except RestFailure as failure:
         if failure.status == 401:
             raise
@@ -135,9 +131,9 @@ async def _found(api: RestClient, act: Act, call_id: UUID) -> dict[str, Any]:
 
 
 async def _line(api: RestClient, act: Act, call_id: UUID) -> ReportLine:
-    """Acts on one call, and raises nothing: the report has the others. The REST API audits the act, if refused, too."""
+    """Acts on one call. It raises nothing: the report has the other calls. The REST API audits refused acts, too."""
     try:
-        answer: Mapping[str, Any] = await _within_limit(lambda: api.post(f"/calls/{call_id}/{act}", {}))
+        answer: Mapping[str, Any] = await within_limit(lambda: api.post(f"/calls/{call_id}/{act}", {}))
     except RestFailure as failure:
         is_unknown = failure.status >= 500
         return ReportLine(str(call_id), refusal=failure.detail[:MAX_REASON_LENGTH], is_unknown=is_unknown)
@@ -145,15 +141,3 @@ async def _line(api: RestClient, act: Act, call_id: UUID) -> ReportLine:
         return ReportLine(str(call_id), refusal=error.reason, is_unknown=True)
     call = answer.get("call", answer)
     return ReportLine(str(call_id), status=str(call.get("status", "stored")))
-
-
-async def _within_limit(send: Callable[[], Awaitable[Any]]) -> Any:
-    """Returns an answer; sends again what exceeded the rate limit of the key, which the REST API has not read."""
-    for _ in range(MAX_WAITS):
-        try:
-            return await send()
-        except RestFailure as failure:
-            if failure.kind != RATE_LIMITED:
-                raise
-            await asyncio.sleep(min(MAX_WAIT_SECONDS, float(failure.retry_after or 1)))
-    return await send()
