@@ -137,7 +137,7 @@ class Driver:
     spoken_at: dict[int, float] = field(default_factory=dict)
     _calls: deque[Call] = field(default_factory=deque)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
-    _said: int = 200
+    _spoken_number: int = 200  # after those that the call has
 
     async def prime(self) -> None:
         """Appends the calls in progress, a quarter of them in each status."""
@@ -177,8 +177,8 @@ class Driver:
             return
 
     def _next_spoken(self) -> Event:
-        self._said += 1
-        return spoken(self.watched, self._said)
+        self._spoken_number += 1
+        return spoken(self.watched, self._spoken_number)
 
     def _next_decision(self) -> Event:
         if len(self._calls) < OPEN_CALLS:

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pymongo import AsyncMongoClient
 
@@ -47,11 +46,7 @@ SPOKEN_PER_SECOND = 2.0
 class ConsoleSystem:
     """A running console before a filled log. `cookies`: a session for each API key. `call`: one of 200 events."""
 
-    client: Client
-    log: EventLog
     url: str
-    edge_url: str
-    keys: Sequence[str]
     cookies: Sequence[str]
     call: Call
     short_call: Call
@@ -96,9 +91,7 @@ async def running_console_system(
                     cookies = [await log_in(url, key) for key in secret_keys]
                     driver = Driver(log, call, SPOKEN_PER_SECOND)
                     processes = [process, *system.services.values()]
-                    yield ConsoleSystem(
-                        client, log, url, system.urls["edge"], secret_keys, cookies, call, short_call, driver, processes
-                    )
+                    yield ConsoleSystem(url, cookies, call, short_call, driver, processes)
                 finally:
                     await process.stop()
 

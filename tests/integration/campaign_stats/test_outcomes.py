@@ -15,7 +15,7 @@ from campaign_stats.documents import Span
 from campaign_stats.outcome_reads import MAX_DOCUMENTS
 from campaign_stats.outcomes import OF_FUNNEL
 from campaign_stats.store import Conflict, Store
-from contracts import CallStatus, CallStatusChanged, Disposition, Event, Outcomes, OutcomesQuery, call_id_of
+from contracts import CallStatus, CallStatusChanged, Event, Outcomes, OutcomesQuery, call_id_of
 from contracts.examples import CALL, EXAMPLES
 from contracts.outcomes import EndReason, Funnel, Interval
 
@@ -195,7 +195,3 @@ async def test_documents_of_an_older_build_are_counted_from_their_next_event_on(
     answer = await store.outcomes(asked(Interval.HOUR, NOON, NOON + timedelta(hours=1)))
     assert answer.funnel == Funnel(requested=1, dialled=1)
     assert (answer.reasons, [point.busy for point in answer.points]) == ({EndReason.BUSY: 1}, [1])
-
-
-def test_a_disposition_is_the_name_of_its_reason() -> None:
-    assert {*Disposition} <= {*EndReason}

@@ -73,20 +73,8 @@ def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncCl
     app.add_middleware(LimitBody, limits=limits, default=MAX_BODY_BYTES, answer=too_large)
     app.add_middleware(Guards, host_names=settings.host_names)
     for page in (
-        *(
-            login,
-            now,
-            calls,
-            call,
-            call_change,
-            call_acts,
-            log,
-            campaigns,
-            campaign_acts,
-            contacts,
-            new_campaign,
-            campaign_change,
-        ),
+        *(login, now, calls, call, call_change, call_acts, log),
+        *(campaigns, campaign_acts, campaign_change, contacts, new_campaign),
         *(dead_letters, audit, health, contracts),
     ):
         app.include_router(page.router)

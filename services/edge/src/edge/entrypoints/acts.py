@@ -23,6 +23,7 @@ from contracts import (
 from edge.application.acts import Acts
 from edge.application.bulk_retry import Cursor, RetriedPage
 from edge.application.campaigns import Campaign
+from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.campaign_resources import NewCampaign, Pause
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.resources import (
@@ -74,9 +75,8 @@ async def _dispatcher(request: Request) -> ActDispatcher:
 
 
 Dispatcher = Annotated[ActDispatcher, Depends(_dispatcher)]
-MAX_VERSION = 2**53 - 1
 Version = Annotated[
-    int | None, Query(ge=0, le=MAX_VERSION, description="`version` of the campaign that is replaced; null: any")
+    int | None, Query(ge=0, le=MAX_SEQUENCE, description="`version` of the campaign that is replaced; null: any")
 ]
 
 
