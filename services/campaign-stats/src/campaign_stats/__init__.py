@@ -1,5 +1,6 @@
-"""Projects the log of calls into MongoDB: a document per call, and a document of counters per
-campaign, and those of outcomes over time.
+"""Projects the log of calls into MongoDB.
+
+It writes a document per call, one of counters per campaign, and those of outcomes over time.
 
 The service is deliberately flat. It decides nothing and has one output, so the directories of the other services would
 hold one module each:
@@ -7,7 +8,7 @@ hold one module each:
 | module | what it is elsewhere |
 |---|---|
 | `projection`, `outcomes` | domain: the pure fold |
-| `store` | adapter to MongoDB; explains the checkpoint |
+| `store`, `documents`, `lists`, `outcome_reads`, `writers` | adapter to MongoDB; `store` explains the checkpoint |
 | `subscriber`, `queries` | entrypoints: the log, and requests over NATS |
 | `watch` | gauges that are polled |
 | `metrics`, `settings`, `composition` | as in every service |

@@ -1,6 +1,6 @@
 """Boards that browsers watch: one stream of the REST API for all browsers with the same key and campaign.
 
-A browser is sent the newest board. Each board is complete, so who skips some misses nothing.
+A browser is sent the newest board. Each board is complete, so a browser that skips some misses nothing.
 """
 
 import asyncio

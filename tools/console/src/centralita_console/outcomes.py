@@ -92,9 +92,9 @@ class ShownOutcomes:
 async def read_outcomes(
     api: RestClient, path: str, parameters: Mapping[str, str], interval: str, default: str
 ) -> ShownOutcomes | None:
-    """Returns the outcomes at a path of the REST API; None if it refuses them.
+    """Returns the outcomes at a path of the REST API; None if it refuses them. Raises Unreachable.
 
-    An unknown interval is as none, for which the page shows `default`, or less if there are only few outcomes.
+    Without a known interval it is `default`, or `FINEST` if there are only a few outcomes.
     """
     try:
         chosen = interval if interval in SECONDS else default

@@ -112,8 +112,9 @@ async def running(
 
     `settings` override `environment` in every service. `replicas` of each service, or a number by name of the service.
     `clustered`: three nats-servers on ports that the kernel chooses, with three replicas of every stream.
-    `environments`: further variables of single processes, such as ``voice-2``. `simulated_clock`: not with the real
-    Twilio. `console`: how it is entered; None: it is not started. `has_dead_letters`: resends them without a console.
+    `environments`: further variables of single processes, such as ``voice-2``. `simulated_clock` needs the simulator of
+    Twilio. `console`: how persons log in to it; None: it does not run. `has_dead_letters`: the process that resends
+    dead letters runs, also without a console.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access = Credentials.generate()

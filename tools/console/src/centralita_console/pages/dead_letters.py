@@ -61,7 +61,7 @@ class Result:
 
 
 @router.get("/dead-letters")
-async def list_letters(request: Request, api: Api, group: Group = "", after: Sequence = 0) -> Response:
+async def list_dead_letters(request: Request, api: Api, group: Group = "", after: Sequence = 0) -> Response:
     """Lists the groups, and the dead letters of one; of the largest, if none is named."""
     counted = await api.get("/dead-letters/groups")
     groups = counted["groups"]
@@ -118,7 +118,7 @@ async def show_sent(
 
 
 @router.get("/dead-letters/{sequence:dead_letter}")
-async def show_letter(request: Request, api: Api, sequence: int) -> Response:
+async def show_dead_letter(request: Request, api: Api, sequence: int) -> Response:
     """Shows one dead letter: the reason of each wrong field beside its value."""
     dead_letter = await api.get(f"/dead-letters/{sequence}")
     return render(request, "dead_letter.html", dead_letter=dead_letter, fields=fields_of(dead_letter))
