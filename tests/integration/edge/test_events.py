@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import httpx
@@ -22,7 +20,6 @@ from chassis.event_log import EventLog, StoredEvent
 from contracts import Call, CallRequested, SpeechHeard, call_id_of
 from edge.adapters import feed
 from edge.application import event_streams
-from edge.entrypoints import slow_readers
 from edge.ports import Unavailable
 
 if TYPE_CHECKING:
@@ -303,22 +300,6 @@ async def test_a_key_reads_few_long_histories_at_a_time(
 async def status_of(edge: httpx.AsyncClient, headers: dict[str, str]) -> int:
     async with edge.stream("GET", PATH, headers=headers) as answer:
         return answer.status_code
-
-
-async def test_a_client_that_does_not_read_is_disconnected(
-    edge: httpx.AsyncClient, url: str, talking: Call, calls: EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_streams, "MAX_STREAMS_PER_KEY", 1)
-    monkeypatch.setattr(slow_readers, "SEND_SECONDS", 0.3)
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        client.connect(("127.0.0.1", urlsplit(url).port))
-        head = f"GET {PATH}?call_id={talking.call_id} HTTP/1.1\r\nHost: x\r\nX-API-Key: {API_KEY}\r\n\r\n"
-        client.sendall(head.encode())
-        assert await asyncio.to_thread(client.recv, 12) == b"HTTP/1.1 200"
-        for turn in range(1, 120):
-            await calls.append(heard(talking.call_id, "x" * 100_000, turn))
-        await is_admitted(edge)
 
 
 async def test_a_stream_that_falls_behind_ends(monkeypatch: pytest.MonkeyPatch, calls: EventLog) -> None:

@@ -1,24 +1,19 @@
 """Streams of events to browsers: those that do not read are disconnected, and told so when they connect again.
 
-A server keeps what a browser has not read. So each part must be read within `SEND_SECONDS`: the buffers of a connection
-have 64 kB and one part at most. Then the connection is aborted. A server that closes it would first wait until the
-browser has read the rest, which a browser that reads nothing never does.
+Each part must be read within `SEND_SECONDS` (`chassis.slow_readers`).
 """
 
-import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 
-import structlog
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from chassis.http_protocol import transport_of
+from chassis.slow_readers import ReadInTime
 
-logger = structlog.get_logger()
 SEND_SECONDS = 20.0
 """A browser that does not read for this long is disconnected."""
 MAX_REMEMBERED = 1_000
@@ -51,7 +46,9 @@ def stream_to(request: Request, page: str, parts: Parts) -> Response:
     slow: SlowBrowsers = request.app.state.slow_browsers
     if page in slow:
         return Response(notice("stop", "slow"), media_type=MEDIA_TYPE)
-    return ReadInTime(parts, on_timeout=lambda: slow.add(page))
+    return ReadInTime(
+        _ClosedParts(parts, media_type=MEDIA_TYPE), seconds=SEND_SECONDS, on_timeout=lambda: slow.add(page)
+    )
 
 
 def notice(event: str, kind: str, detail: str = "") -> str:
@@ -59,34 +56,14 @@ def notice(event: str, kind: str, detail: str = "") -> str:
     return f"retry: 5000\nevent: {event}\ndata: {json.dumps({'kind': kind, 'detail': detail})}\n\n"
 
 
-class ReadInTime(StreamingResponse):
-    """A stream that ends if one part of it cannot be sent within `SEND_SECONDS`."""
+class _ClosedParts(StreamingResponse):
+    """A stream that closes its parts at its end: they wait at one that was not sent."""
 
-    def __init__(self, content: Parts, *, on_timeout: Callable[[], None]) -> None:
-        super().__init__(content, media_type=MEDIA_TYPE)
-        self._content = content
-        self._on_timeout = on_timeout
+    body_iterator: Parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the stream."""
-
-        async def send_in_time(part: Message) -> None:
-            try:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await send(part)
-            except TimeoutError:
-                raise _NotRead from None
-
+        """Sends the parts."""
         try:
-            await super().__call__(scope, receive, send_in_time)
-        except* _NotRead:
-            logger.warning("stream_not_read", path=scope["path"], seconds=SEND_SECONDS)
-            self._on_timeout()
-            if transport := transport_of(scope):
-                transport.abort()
+            await super().__call__(scope, receive, send)
         finally:
-            await self._content.aclose()  # it waits at a part that was not sent
-
-
-class _NotRead(Exception):
-    """The browser did not read. No OSError, which would mean that it has disconnected."""
+            await self.body_iterator.aclose()

@@ -9,6 +9,7 @@ import uuid_utils
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from chassis.slow_readers import ReadInTime
 from contracts import CallRequested, CampaignId, call_id_of
 from contracts.values import RequestId
 from edge.application.acts import Acts
@@ -123,6 +124,6 @@ async def _reply(request: Request, call_id: UUID, body: Message) -> AsyncIterato
         **problems(404, 409, 502),
     },
 )
-async def respond(reply: Annotated[AsyncIterator[bytes], Depends(_reply)]) -> StreamingResponse:
+async def respond(reply: Annotated[AsyncIterator[bytes], Depends(_reply)]) -> Response:
     """Sends text in place of the callee's speech, on a call in progress, and returns the spoken reply."""
-    return StreamingResponse(reply, media_type="audio/mpeg")
+    return ReadInTime(StreamingResponse(reply, media_type="audio/mpeg"))

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
+from chassis.slow_readers import ReadInTime
 from contracts import CampaignId, ContactAdded, ContactId
 from contracts.queries import MAX_LIST
 from edge.application.acts import Acts
@@ -22,7 +23,6 @@ from edge.application.masking import mask_numbers
 from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.scopes import CAMPAIGN, PREFIX, ActRoute, ReadRoute, create_router, key_of
-from edge.entrypoints.slow_readers import WithinSeconds
 from edge.ports import Contacts
 from records.decisions import ExplainedDecision
 
@@ -191,4 +191,4 @@ def _csv_answer(counts: ImportCounts, result: ImportResult) -> Response:
         while part := file.read(_READ_BYTES):
             yield part
 
-    return WithinSeconds(StreamingResponse(parts(), media_type=CSV, headers={SUMMARY: summary}))
+    return ReadInTime(StreamingResponse(parts(), media_type=CSV, headers={SUMMARY: summary}))

@@ -6,10 +6,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
+from anyio import BrokenResourceError
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
 
+from chassis.slow_readers import ReadInTime
 from contracts import CampaignId
 from edge.application.calls import Calls
 from edge.application.errors import CampaignNotAllowed, TooOld, UnknownCall
@@ -18,7 +21,6 @@ from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.resources import EventResource
 from edge.entrypoints.scopes import ReadRoute, create_router, key_of
-from edge.entrypoints.slow_readers import WithinSeconds
 from edge.ports import Unavailable
 
 logger = structlog.get_logger()
@@ -32,9 +34,16 @@ class StreamRoute(ReadRoute):
         handle = super().get_route_handler()
 
         async def respond(request: Request) -> Response:
-            return WithinSeconds(await handle(request))
+            return ReadInTime(await handle(request))
 
         return respond
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a request. FastAPI closes the queue of events before it ends the task that fills it."""
+        try:
+            await super().handle(scope, receive, send)
+        except* BrokenResourceError:
+            logger.info("event_stream_closed_while_events_waited")
 
     async def check_campaign(self, request: Request) -> None:
         """As for any read; the campaign of a call is looked up."""

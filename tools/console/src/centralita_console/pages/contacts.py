@@ -28,6 +28,7 @@ from centralita_console.rest_client import RestClient, RestFailure, Unreachable
 from centralita_console.rest_values import next_cursor
 from centralita_console.sessions import Session
 from centralita_console.uploads import RunningUploads, Upload, UploadInterrupted, WrongUpload, read_upload
+from chassis.slow_readers import ReadInTime
 
 router = APIRouter()
 UPLOAD_PATH = r"/campaigns/[^/]+/contacts"
@@ -180,4 +181,4 @@ def _file(content: str | AsyncIterator[bytes], name: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if isinstance(content, str):
         return Response(content, media_type="text/csv", headers=headers)
-    return StreamingResponse(content, media_type="text/csv", headers=headers)
+    return ReadInTime(StreamingResponse(content, media_type="text/csv", headers=headers))
