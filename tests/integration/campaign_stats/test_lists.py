@@ -26,6 +26,7 @@ from contracts import (
     CampaignListQuery,
     Disposition,
     NumberCallsQuery,
+    ProviderCallsQuery,
     call_id_of,
 )
 from contracts.examples import CALL, EXAMPLES
@@ -263,6 +264,9 @@ async def test_lists_are_answered_over_nats(
         (CallListQuery.subject, b'{"limit": 1, "status": "ended"}'),
         (CallListQuery.subject, b'{"limit": 1, "status": "busy", "contact_id": "c-1"}'),
         (NumberCallsQuery.subject, b'{"limit": 1}'),
+        (ProviderCallsQuery.subject, b'{"limit": 1}'),
+        (ProviderCallsQuery.subject, b'{"limit": 1, "provider_call_id": {"$gt": ""}}'),
+        (ProviderCallsQuery.subject, b'{"limit": 1, "provider_call_id": "CA1", "status": "busy"}'),
         (NumberCallsQuery.subject, b'{"limit": 1, "number_digest": {"$gt": ""}}'),
         (CampaignListQuery.subject, b'{"limit": 0}'),
     ],

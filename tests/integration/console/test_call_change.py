@@ -1,4 +1,4 @@
-"""Changing a waiting call before the real edge, and searching by the id of the provider."""
+"""Changing a waiting call before the real edge."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -89,13 +89,3 @@ async def test_hostile_fields_are_shown_as_text(browser: httpx.AsyncClient, wait
 
     assert answer.status_code == 422
     assert_safe(answer.text)
-
-
-async def test_the_id_of_the_provider_is_not_searched_and_the_page_says_what_to_enter(
-    browser: httpx.AsyncClient,
-) -> None:
-    answer = await browser.get("/find", params={"q": " CA" + "0a" * 16})
-
-    assert answer.status_code == 404
-    assert_safe(answer.text)
-    assert "status callback" in words(answer.text)

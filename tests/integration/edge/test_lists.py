@@ -179,6 +179,7 @@ async def test_without_a_key_the_largest_query_costs_no_request_to_campaign_stat
 async def test_the_largest_page_fits_into_one_message(api: httpx.AsyncClient, bus_client: Client) -> None:
     """The longest texts are those that requests permit; a reason is as long as that of a campaign's pause."""
     largest = CALL.model_copy(update={"contact_id": "é" * 200, "campaign_id": "c" * 100, "reason": "é" * 500})
+    largest = largest.model_copy(update={"provider_call_ids": ("CA" + "0" * 32,) * 30})
     body = CallList(calls=(largest,) * MAX_LIST, has_more=True).model_dump_json().encode()
 
     async def answer(message: Msg) -> None:

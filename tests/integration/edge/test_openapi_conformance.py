@@ -41,6 +41,7 @@ from contracts import (
     NumberCallsQuery,
     Outcomes,
     OutcomesQuery,
+    ProviderCallsQuery,
     Service,
     call_id_of,
 )
@@ -120,7 +121,8 @@ async def complete_app(
 
     await bus_client.subscribe(AdmissionQuery.subject, cb=admission)
     await bus_client.subscribe(CallListQuery.subject, cb=lists)
-    await bus_client.subscribe(NumberCallsQuery.subject, cb=lists)
+    for query in (NumberCallsQuery, ProviderCallsQuery):
+        await bus_client.subscribe(query.subject, cb=lists)
     await bus_client.subscribe(CampaignListQuery.subject, cb=lists)
     await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=statistics)
     await bus_client.subscribe(OutcomesQuery.subject, cb=outcomes)

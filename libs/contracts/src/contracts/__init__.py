@@ -70,6 +70,7 @@ from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
 from contracts.number_state import NumberState
 from contracts.outcomes import Outcomes, OutcomesQuery
+from contracts.provider_calls import ProviderCallsQuery
 from contracts.queries import (
     CallList,
     CallListQuery,
@@ -202,6 +203,7 @@ __all__ = [
     "PersonRecognized",
     "PersonalRequest",
     "PhoneNumber",
+    "ProviderCallsQuery",
     "Purpose",
     "QueueJoined",
     "ReplyGenerated",

@@ -13,6 +13,7 @@ from contracts.event import CampaignDecision, CampaignEvent, Event, NumberEvent,
 from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
 from contracts.outcomes import Outcomes, OutcomesQuery
+from contracts.provider_calls import ProviderCallsQuery
 from contracts.queries import (
     CALL_REQUEST,
     AdmissionQuery,
@@ -92,6 +93,7 @@ def asyncapi() -> Document:
         CallListQuery,
         CallList,
         NumberCallsQuery,
+        ProviderCallsQuery,
         CampaignListQuery,
         CampaignList,
         OutcomesQuery,
@@ -198,6 +200,7 @@ _SERVICES: tuple[tuple[str, Service, str, str], ...] = (
     (CampaignCallsQuery.subject, Service.CAMPAIGN_STATS, "CampaignCallsQuery", "CampaignCalls"),
     (CallListQuery.subject, Service.CAMPAIGN_STATS, "CallListQuery", "CallList"),
     (NumberCallsQuery.subject, Service.CAMPAIGN_STATS, "NumberCallsQuery", "CallList"),
+    (ProviderCallsQuery.subject, Service.CAMPAIGN_STATS, "ProviderCallsQuery", "CallList"),
     (CampaignListQuery.subject, Service.CAMPAIGN_STATS, "CampaignListQuery", "CampaignList"),
     (OutcomesQuery.subject, Service.CAMPAIGN_STATS, "OutcomesQuery", "Outcomes"),
     (CallingTimesQuery.subject, Service.ORCHESTRATOR, "CallingTimesQuery", "CallingTimes"),

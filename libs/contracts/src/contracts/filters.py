@@ -9,7 +9,7 @@ from contracts.events.audio import AudioRequested
 from contracts.events.calls import CallStatusChanged
 from contracts.events.contacts import ContactGroupAdded, ContactRefused
 from contracts.events.conversations import ConversationEnded, ReplyGenerated
-from contracts.events.dials import DialClaimed, DialCleared, DialPlaced, DialRefused, DialUnknown
+from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import CallRequested
 from contracts.personal import json_and_sealed
 from contracts.values import call_id_of
@@ -106,6 +106,8 @@ PROJECTION_FILTERS = (
     call_state_filter("*"),
     ReplyGenerated.subjects(),
     ConversationEnded.subjects(),
+    DialPlaced.subjects(),
+    DialLookedUp.subjects(),
     campaign_state_filter("*"),
     ContactRefused.subjects(),
 )

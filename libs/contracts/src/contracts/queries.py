@@ -251,6 +251,7 @@ class ListedCall(BaseModel):
     dialed_at: Instant | None
     answered_at: Instant | None
     ended_at: Instant | None
+    provider_call_ids: tuple[str, ...] = Field(default=(), description="the telephone provider's ids of its attempts")
 
 
 class CallList(BaseModel):

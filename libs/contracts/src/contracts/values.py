@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID, uuid5
 
 import phonenumbers
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, WithJsonSchema
 
 from contracts.numbers import line_type, parsed
 from contracts.personal import PERSONAL, PLACEHOLDERS
@@ -89,6 +89,22 @@ CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=100, patt
 
 DoNotCallListName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_SUBJECT_PART)]
 """Names a do-not-call list. Campaigns name the lists that apply to them."""
+
+
+def _provider_call_id(identity: str) -> str:
+    """Accepts what may be an id that a telephone provider gave."""
+    if not (identity.isascii() and identity.isalnum()):
+        raise ValueError("not an id of a telephone provider; copy it as its console shows it, such as CA1f2e…")
+    return identity
+
+
+ProviderCallId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    AfterValidator(_provider_call_id),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[A-Za-z0-9]+$"}),
+]
+"""The id that the telephone provider gave an attempt."""
 
 ContactId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 """Identifies a person to the upstream system. Any text."""

@@ -18,6 +18,7 @@ from contracts.event import Service
 from contracts.events.erasures import RequestsErased
 from contracts.events.timers import SCHEDULES_OF_CALLS
 from contracts.outcomes import OutcomesQuery
+from contracts.provider_calls import ProviderCallsQuery
 from contracts.queries import (
     CALL_REQUEST,
     OUTCOMES,
@@ -54,6 +55,7 @@ _QUERIES = (
     CampaignCallsQuery.subject,
     CallListQuery.subject,
     NumberCallsQuery.subject,
+    ProviderCallsQuery.subject,
     CampaignListQuery.subject,
     OutcomesQuery.subject,
 )

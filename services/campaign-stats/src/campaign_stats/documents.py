@@ -23,7 +23,7 @@ ENCODING_ERRORS = (BSONError, OverflowError, UnicodeError)
 """The errors of ``bson`` for a value that BSON cannot represent."""
 
 Document = dict[str, Any]
-_OPTIONAL = ("message_result", "number_digest", "stage", "earlier_stage", "cause")
+_OPTIONAL = ("message_result", "number_digest", "stage", "earlier_stage", "cause", "provider_call_ids")
 
 
 class Span(Enum):
@@ -51,8 +51,10 @@ def written(call: CallDocument) -> Document:
 
     So the documents of calls without them stay equal to those of older builds.
     """
-    absent = {name for name in _OPTIONAL if getattr(call, name) is None}
+    absent = {name for name in _OPTIONAL if getattr(call, name) in (None, ())}
     fields = call.model_dump(exclude={"call_id"} | absent)
+    if call.provider_call_ids:
+        fields["provider_call_ids"] = list(call.provider_call_ids)
     return {
         **fields,
         "_id": call.call_id,

@@ -6,7 +6,8 @@ matches all the time appears. New calls come before the first page.
 
 Each permitted combination of filters has an index of its own (`EQUAL`). It begins with the fields of the filters, which
 are compared for equality, and ends with the order. So MongoDB reads as many entries as the page has calls, and neither
-sorts nor drops any, however many calls have one of the fields (ADR 57). `CallListQuery` refuses other combinations.
+sorts nor drops any, however many calls have one of the fields (ADR 57). An id of the provider has one call at most, so
+the campaign needs no index with it. `CallListQuery` refuses other combinations.
 A query that reads too long nevertheless ends after `MAX_QUERY_MILLISECONDS`.
 """
 
@@ -19,12 +20,23 @@ from pymongo.asynchronous.cursor import AsyncCursor
 
 from campaign_stats.documents import Document
 from campaign_stats.projection import ALL, COMPLETED_WITHOUT_DURATION, COUNTERS, OF_CONTACTS, OF_MESSAGES, statistics
-from contracts import CallList, CallListQuery, CallStatus, CampaignList, CampaignListQuery, CampaignStatus
+from contracts import (
+    CallList,
+    CallListQuery,
+    CallStatus,
+    CampaignList,
+    CampaignListQuery,
+    CampaignStatus,
+    ProviderCallsQuery,
+)
 from contracts.queries import ListedCall, ListedCampaign
 
 MAX_QUERY_MILLISECONDS = 2_000
 """Less than the edge waits for an answer."""
+PROVIDER_CALL_IDS = "provider_call_ids"
+"""The field of a call's document with an id for each attempt."""
 EQUAL = (
+    (PROVIDER_CALL_IDS,),
     ("number_digest", "campaign_id"),
     ("number_digest",),
     ("contact_id", "campaign_id"),
@@ -40,8 +52,11 @@ EQUAL = (
 )
 """The first fields of each index: those that a query compares."""
 _ORDER = ("created_at", "_id")
-_PARTIAL: dict[str, Document] = {name: {name: {"$gt": ""}} for name in ("disposition", "number_digest")}
-"""The calls in an index of this field. Most of a running campaign have no disposition, and old ones have no digest."""
+_PARTIAL: dict[str, Document] = {
+    name: {name: {"$gt": ""}} for name in ("disposition", "number_digest", PROVIDER_CALL_IDS)
+}
+"""The calls in an index of this field. Most of a running campaign have no disposition, old ones no digest, and waiting
+ones no id of the provider."""
 BUSIEST_FIRST = ((CallStatus.IN_PROGRESS.value, DESCENDING), (CallStatus.PENDING.value, DESCENDING), ("_id", ASCENDING))
 """The order of campaigns by their open calls."""
 SUMS = dict.fromkeys((*COUNTERS, *OF_CONTACTS, *OF_MESSAGES, COMPLETED_WITHOUT_DURATION), 1)
@@ -65,7 +80,10 @@ def find_calls(calls: AsyncCollection[Document], query: CallListQuery) -> AsyncC
     """Returns the cursor of a page, with one call more than the page has."""
     compared = {"number_digest", "campaign_id", "status", "disposition", "contact_id"}
     given = query.model_dump(include=compared, exclude_none=True, mode="json")
-    index = next(fields for fields in EQUAL if given.keys() == set(fields))
+    names = set(given)
+    if isinstance(query, ProviderCallsQuery):
+        names, given = {PROVIDER_CALL_IDS}, {**given, PROVIDER_CALL_IDS: query.provider_call_id}
+    index = next(fields for fields in EQUAL if names == set(fields))
     return (
         calls.find({**given, **_range_of(query)}, _CALL_FIELDS)
         .sort([(name, DESCENDING) for name in _ORDER])

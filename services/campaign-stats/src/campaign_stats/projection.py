@@ -21,6 +21,7 @@ from campaign_stats.outcomes import (
     stage_after_reply,
     stages_after,
 )
+from campaign_stats.provider_ids import DialledCall, provider_id_changes
 from contracts import (
     Call,
     CallDecision,
@@ -63,7 +64,7 @@ COUNTERS = (*(set(CampaignStatistics.model_fields) - _OTHER_FIELDS), COMPLETED_S
 """The counters of every campaign document with a call; a counter that is zero is present, too."""
 
 
-class CallDocument(CountedCall):
+class CallDocument(CountedCall, DialledCall):
     """One call as MongoDB stores it. `sequence` is that of the last applied event; earlier ones change nothing."""
 
     call_id: str
@@ -228,6 +229,7 @@ def _after_decision(document: CallDocument | None, sequence: int, event: CallDec
         disposition=call.disposition or earlier,
         message_result=_message_result(event) or (document.message_result if document else None),
         answered_turns=document.answered_turns if document else (),
+        provider_call_ids=document.provider_call_ids if document else (),
     )
 
 
@@ -245,7 +247,7 @@ def _changes(document: CallDocument, event: Event) -> dict[str, object]:
         if turn not in document.answered_turns:
             answered = (*document.answered_turns, turn)
             return {"answered_turns": answered, "stage": stage_after_reply(document, event)}
-    return {}
+    return provider_id_changes(document, event)
 
 
 def contribution(document: CallDocument) -> dict[str, int]:

@@ -23,6 +23,7 @@ from contracts import (
     NumberCallsQuery,
     Outcomes,
     OutcomesQuery,
+    ProviderCallsQuery,
     Service,
     reasons_of,
 )
@@ -69,6 +70,13 @@ def build_router(store: Store) -> NatsRouter:
     async def answer_number_calls(body: bytes) -> CallList | NatsResponse:
         async def answer() -> CallList:
             return await store.list_calls(NumberCallsQuery.model_validate_json(body or b"{}"))
+
+        return await _answer(answer)
+
+    @router.subscriber(ProviderCallsQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=16, decoder=body_of)
+    async def answer_provider_calls(body: bytes) -> CallList | NatsResponse:
+        async def answer() -> CallList:
+            return await store.list_calls(ProviderCallsQuery.model_validate_json(body or b"{}"))
 
         return await _answer(answer)
 

@@ -9,8 +9,12 @@ from records.decisions import name_of, reason_of
 
 
 def decisions_table(decisions: list[dict[str, Any]]) -> Table:
-    """Returns the decisions, oldest first, each with its reason and the rule of the calling policy."""
-    table = Table()
+    """Returns the decisions, oldest first, each with its reason and the rule of the calling policy.
+
+    Decisions that name their call have it as the title.
+    """
+    call_id = decisions[0].get("call_id") if decisions else None
+    table = Table(title=f"call {call_id}" if call_id else None)
     table.add_column("time (UTC)", no_wrap=True)
     table.add_column("decision", no_wrap=True)
     table.add_column("attempt", justify="right")

@@ -148,6 +148,16 @@ class RestApi:
         query = urlencode({"contact_id": contact_id})
         return await self._list(f"{_path(campaign_id)}/decisions?{query}")
 
+    async def find_attempt(self, provider_call_id: str, campaign_id: str | None) -> UUID:
+        """Returns the id of the call of which an attempt has this id at the telephone provider."""
+        given = {"provider_call_id": provider_call_id, "campaign_id": campaign_id, "limit": 1}
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        for call in (await self._request("GET", f"/api/v1/calls?{query}"))["calls"]:
+            if provider_call_id in call.get("provider_call_ids", ()):  # an older edge lists other calls
+                return UUID(call["id"])
+        reason = f"no call has {provider_call_id} as the provider's id of an attempt"
+        raise RequestFailed(f"Not found: {reason}. Calls of older builds need `centralita replay rebuild`.", 404)
+
     async def events(self, call_id: UUID) -> list[dict[str, Any]]:
         """Returns the events of the call, or why its contact was refused."""
         return await self._list(f"/api/v1/calls/{call_id}/events")

@@ -26,7 +26,6 @@ from contracts import (
     CommandOutcome,
     Envelope,
     Event,
-    NumberCallsQuery,
     Outcomes,
     OutcomesQuery,
     outcome_subject,
@@ -47,9 +46,7 @@ _POLL_SECONDS = 0.05
 _UNREADABLE = UnreadableEvents("edge")
 
 A = TypeVar("A", CampaignStatistics, CampaignCalls, CallList, CampaignList, Outcomes)
-Query = (
-    CampaignStatisticsQuery | CampaignCallsQuery | CallListQuery | NumberCallsQuery | CampaignListQuery | OutcomesQuery
-)
+Query = CampaignStatisticsQuery | CampaignCallsQuery | CallListQuery | CampaignListQuery | OutcomesQuery
 
 
 @asynccontextmanager

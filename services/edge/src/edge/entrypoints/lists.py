@@ -1,6 +1,6 @@
 """The REST API that lists calls and campaigns, from MongoDB."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, TypeVar
 from urllib.parse import urlencode
@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts import CallListQuery, CallStatus, CampaignId, CampaignStatus, ContactId, Disposition, PhoneNumber
 from contracts.instants import Instant
+from contracts.provider_calls import ONE_ATTEMPT, ProviderCallsQuery
 from contracts.queries import MAX_LIST, ONE_PERSON, ListedCall, ListedCampaign
+from contracts.values import ProviderCallId
 from edge.application.lists import Lists, parse_call_cursor, parse_campaign_cursor
 from edge.application.number_search import NumberSearch
 from edge.entrypoints.campaign_resources import CallMetrics
@@ -48,6 +50,7 @@ class CallSummary(BaseModel):
     duration: int | None = Field(description="talk time of all attempts in seconds, as the provider bills it")
     disposition: Disposition | None = Field(description="how the conversation ended")
     reason: str | None = Field(description="why the call has this status")
+    provider_call_ids: list[str] = Field(description="the telephone provider's ids of its attempts")
 
     @classmethod
     def of(cls, call: ListedCall) -> "CallSummary":
@@ -126,6 +129,9 @@ async def list_calls(
     status: CallStatus | None = None,
     disposition: Disposition | None = None,
     contact_id: Annotated[ContactId | None, Query()] = None,
+    provider_call_id: Annotated[
+        ProviderCallId | None, Query(description="the telephone provider's id of an attempt, such as CA… of Twilio")
+    ] = None,
     created_after: Annotated[Instant | None, Query(description="not before this instant")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -133,24 +139,30 @@ async def list_calls(
     """Lists the calls that match each given field, newest first. They may be a moment behind the log.
 
     A call that is created meanwhile changes no page after the first. `/calls/{id}` has the number and the texts.
-    The calls of a contact are filtered by their campaign only.
+    The calls of a contact are filtered by their campaign only, and so is the call of an id of the telephone provider.
     """
-    for name, value in (("status", status), ("disposition", disposition)) if contact_id else ():
-        if value is not None:
-            raise RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": ONE_PERSON}])
-    query = CallListQuery(
-        campaign_id=campaign_id,
-        status=status,
-        disposition=disposition,
-        contact_id=contact_id,
-        created_after=created_after,
-        before=_parsed(parse_call_cursor, cursor),
-        limit=limit,
+    filters = {"status": status, "disposition": disposition}
+    if provider_call_id:
+        _refuse({**filters, "contact_id": contact_id}, ONE_ATTEMPT)
+    elif contact_id:
+        _refuse(filters, ONE_PERSON)
+    given = {
+        **filters,
+        "campaign_id": campaign_id,
+        "contact_id": contact_id,
+        "created_after": created_after,
+        "before": _parsed(parse_call_cursor, cursor),
+        "limit": limit,
+    }
+    query = (
+        ProviderCallsQuery.model_validate({**given, "provider_call_id": provider_call_id})
+        if provider_call_id
+        else CallListQuery.model_validate(given)
     )
     page = await lists.calls(query)
-    given = query.model_dump(mode="json", exclude={"before"}, exclude_none=True)
+    named = query.model_dump(mode="json", exclude={"before"}, exclude_none=True)
     return CallPageResource(
-        calls=[CallSummary.of(call) for call in page.calls], next=_path("calls", given, page.next_cursor)
+        calls=[CallSummary.of(call) for call in page.calls], next=_path("calls", named, page.next_cursor)
     )
 
 
@@ -192,6 +204,13 @@ async def list_campaigns(
         campaigns=[CampaignSummary.of(campaign) for campaign in page.campaigns],
         next=_path("campaigns", {"limit": limit}, page.next_cursor),
     )
+
+
+def _refuse(filters: Mapping[str, object], reason: str) -> None:
+    """Raises RequestValidationError if one of the filters is given."""
+    for name, value in filters.items():
+        if value is not None:
+            raise RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": reason}])
 
 
 def _parsed(parse: Callable[[str], T], cursor: str | None) -> T | None:

@@ -131,7 +131,7 @@ class Statistics(Protocol):
         """Returns one page of the ids of a campaign's calls."""
 
     async def list_calls(self, query: CallListQuery) -> CallList:
-        """Returns one page of calls, or of the calls of a number (`NumberCallsQuery`), newest first."""
+        """Returns one page of calls, or of the calls of a number (`NumberCallsQuery`) or of an id of the provider."""
 
     async def list_campaigns(self, query: CampaignListQuery) -> CampaignList:
         """Returns one page of campaigns."""

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _NUMBER_LIKE = re.compile(r"\+?[0-9]{7,}")
 """May be a number without its country, or with a wrong digit; also the id of a contact."""
 _PROVIDER_ID = re.compile("CA[0-9a-fA-F]{32}")
-"""The id of a call of Twilio. MongoDB does not have it."""
+"""The id that Twilio gives an attempt."""
 _SEPARATORS = re.compile(r"[\s().-]")
 NEEDS_CAMPAIGN = "campaign-not-allowed"
 Text = Annotated[str, Query(max_length=400)]
@@ -37,6 +37,7 @@ async def list_calls(
     status: Text = "",
     disposition: Text = "",
     contact_id: Text = "",
+    provider_call_id: Text = "",
     created_after: Text = "",
     cursor: Text = "",
 ) -> Response:
@@ -46,6 +47,7 @@ async def list_calls(
         "status": status,
         "disposition": disposition,
         "contact_id": contact_id.strip(),
+        "provider_call_id": provider_call_id.strip(),
         "created_after": created_after.strip(),
     }
     asked: dict[str, str | int] = {**filters, "created_after": as_utc(filters["created_after"]), "cursor": cursor}
@@ -70,12 +72,12 @@ async def list_calls(
 
 @router.get("/find")
 async def find(request: Request, api: Api, q: Text = "") -> Response:
-    """Opens a call by its id or its request id; otherwise lists the calls of a contact with this id."""
+    """Opens a call by its id, its request id or the provider's id of an attempt; otherwise lists those of a contact."""
     wanted = q.strip()
     if not wanted.strip("."):  # a path would lose such a segment
         return RedirectResponse("/calls", 303)
     if _PROVIDER_ID.fullmatch(wanted):
-        return render(request, "provider_id.html", 404, wanted=wanted)
+        return await _find_attempt(request, api, f"CA{wanted[2:].lower()}")
     has_slash = "/" in wanted  # no id of a call or a request has one, and it would name a part of a call
     for path in () if has_slash else (f"/calls/{_segment(wanted)}", f"/calls/by-request/{_segment(wanted)}"):
         try:
@@ -84,6 +86,17 @@ async def find(request: Request, api: Api, q: Text = "") -> Response:
             if failure.status not in (404, 422):
                 raise
     return await list_calls(request, api, contact_id=wanted)
+
+
+async def _find_attempt(request: Request, api: RestClient, wanted: str) -> Response:
+    """Opens the call of an attempt. The key of certain campaigns chooses one in the list, as the problem there says."""
+    page, problem = await _answer_or_problem(api.get("/calls", {"provider_call_id": wanted, "limit": 1}))
+    if problem:
+        return await list_calls(request, api, provider_call_id=wanted)
+    for call in page["calls"]:
+        if wanted in call.get("provider_call_ids", ()):  # an older edge lists other calls
+            return RedirectResponse(f"/calls/{call['id']}", 303)
+    return render(request, "provider_id.html", 404, wanted=wanted)
 
 
 @router.post("/find")
