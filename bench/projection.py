@@ -97,8 +97,9 @@ async def _measure(sizes: Sequence[int]) -> None:
             calls = BATCHES * BATCH_CALLS
             own, of_server = (sum(column) * 1000 / calls for column in zip(*database.samples, strict=True))
             median = statistics.median(sample[0] for sample in database.samples) * 1000 / BATCH_CALLS
+            events = len(_events(["one"], CALL.created_at))
             print(
-                f"{database.calls} calls: {own:.3f} ms of CPU a call of {len(_events(['one'], CALL.created_at))} events "
+                f"{database.calls} calls: {own:.3f} ms of CPU a call of {events} events "
                 f"(median of batches {median:.3f}), MongoDB {of_server:.3f} ms",
                 flush=True,
             )

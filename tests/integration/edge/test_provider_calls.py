@@ -42,7 +42,7 @@ async def asked(bus_client: Client) -> Asked:
 
 
 async def test_the_call_of_an_attempt_is_found_with_the_ids_of_all_its_attempts(as_: "As", asked: Asked) -> None:
-    given = {"provider_call_id": ID, "created_after": "2026-11-20T00:00:00Z", "limit": 1}
+    given: dict[str, str | int] = {"provider_call_id": ID, "created_after": "2026-11-20T00:00:00Z", "limit": 1}
     page = (await as_("reader").get(PATH, params=given)).json()
     following = await as_("reader").get(page["next"])
     [call] = page["calls"]
