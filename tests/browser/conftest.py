@@ -16,6 +16,8 @@ from tests.browser.visits import WAIT_MILLISECONDS, Visit
 
 OpenVisit = Callable[..., Awaitable[Visit]]
 CHROMIUM = shutil.which("chromium")
+TIMEOUT_SECONDS = 600
+"""For one test. The first one starts the system, too."""
 expect.set_options(timeout=WAIT_MILLISECONDS)
 
 
@@ -24,6 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in item.path.parts and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -237,7 +237,7 @@ async def sample_run(folder: Path) -> AsyncIterator[SampleRun]:
             wanted = dict(zip(BEHAVIOURS, requests("browser", len(BEHAVIOURS)), strict=True))
             await run.request_calls(wanted, BEHAVIOURS)
             await run.request_calls({"hostile": _hostile_request()}, {"hostile": ["human"]})
-            await wait_until_projected(system.mongo_url, run.calls.values(), timeout=120)
+            await wait_until_projected(system.mongo_url, run.calls.values(), timeout=300)
             await run.hear("hostile", f"{HOSTILE} {LONG_WORD}")
             await run.pause(HOSTILE_CAMPAIGN, MARKUP)
             await run.draft_campaign(DRAFT_TERMS)
