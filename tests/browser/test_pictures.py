@@ -4,16 +4,18 @@
 """
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.async_api import FilePayload, Page, expect
+from playwright.async_api import FilePayload, Page, ViewportSize, expect
 from tests.browser.conftest import OpenVisit
 from tests.browser.sample_run import CAMPAIGN, SampleRun
 
 from centralita.demo.campaign import requests
 
-SIZE = {"width": 1120, "height": 680}
+SIZE: ViewportSize = {"width": 1120, "height": 680}
+WITH_CHART: ViewportSize = {"width": 1120, "height": 1290}
 MAX_BYTES = 150_000
 OFFER = {
     "campaign_id": "spring-offer-2027",
@@ -42,7 +44,10 @@ async def test_the_pictures_of_now_campaign_and_call_are_taken(
     await expect(page.locator(".chat .callee").first).to_be_visible()
     await take(page, folder / "call.png")
     page = await visit.open(f"/campaigns/{CAMPAIGN}")
+    await page.set_viewport_size(WITH_CHART)
+    await expect(page.locator("#chart[data-drawn]")).to_be_attached()
     await take(page, folder / "campaign.png")
+    await page.set_viewport_size(SIZE)
     page = await visit.open("/dead-letters")
     await take(page, folder / "dead-letters.png")
     await check_contacts(run, page)
@@ -60,6 +65,10 @@ async def test_the_pictures_of_now_campaign_and_call_are_taken(
     await run.request_calls(calls, {name: ["long_talker"] for name in calls})
     talking = page.locator("section", has=page.locator("#column-in_progress"))
     await expect(talking.locator(".cards li").first).to_be_visible()
+    with suppress(AssertionError):  # the figures are a moment behind, and the calls may end meanwhile
+        await expect(page.locator("#figure-live")).to_have_text(f"{len(TALKING)}", timeout=5_000)
+    await page.set_viewport_size(WITH_CHART)
+    await expect(page.locator("#chart[data-drawn]")).to_be_attached()
     await take(page, folder / "now.png")
 
 

@@ -39,8 +39,8 @@ function color(name) {
 
 function clock(step) {
   const options = step >= 86_400 ? { day: "numeric", month: "short", timeZone: "UTC" }
-    : step >= 3_600 ? { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }
-    : { hour: "2-digit", minute: "2-digit" };
+    : step >= 3_600 ? { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }
+    : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   return new Intl.DateTimeFormat(language, options);
 }
 
