@@ -28,8 +28,9 @@ from bench.edge import (
     edge_requests,
     status_signature,
 )
+from bench.policy import POLICY
 from bench.replay import log_comparisons
-from call_orchestrator.application.call_terms import Policy, new_call
+from call_orchestrator.application.call_terms import new_call
 from call_orchestrator.application.snapshots import call_after
 from call_orchestrator.domain import decisions
 from call_orchestrator.domain.inputs import TelephonyStatusReported
@@ -53,14 +54,6 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SIZE = 400
 CONTACTS = 2_000
 """Contacts of one round; `python -m bench.contacts` measures files of 10,000 and 1,000,000."""
-POLICY = Policy(
-    call_timeout=timedelta(seconds=30),
-    max_retries=3,
-    retry_delay=timedelta(hours=1),
-    max_talk=timedelta(minutes=10),
-    dial_within=timedelta(days=1),
-    allowed_countries=frozenset({"US"}),
-)
 SENTENCE = "Vaya a las 3. 30 p. m. a ver al Dr. Ruiz... "
 Work = Callable[[], Awaitable[None]]
 

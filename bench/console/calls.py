@@ -12,7 +12,8 @@ import nats.errors
 from nats.aio.client import Client
 
 from bench.calls.streams import LOG, wait_until_stored
-from call_orchestrator.application.call_terms import Policy, new_call
+from bench.policy import POLICY
+from call_orchestrator.application.call_terms import new_call
 from call_orchestrator.application.snapshots import call_after
 from call_orchestrator.domain import decisions
 from call_orchestrator.domain.states import Pending
@@ -36,14 +37,6 @@ PERSON = "ab" * 16
 OPEN_CALLS = 200
 """Calls in progress at a time: the board shows at most 50 of each of its four statuses."""
 STEPS = (CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS, CallStatus.COMPLETED)
-POLICY = Policy(
-    call_timeout=timedelta(seconds=30),
-    max_retries=3,
-    retry_delay=timedelta(hours=1),
-    max_talk=timedelta(minutes=10),
-    dial_within=timedelta(days=1),
-    allowed_countries=frozenset({"US"}),
-)
 SCRIPT = "Hello {{name}}.\n\n" + "Remind them of their appointment. " * 10
 SPOKEN = "Good morning, yes, that is me; I am not quite sure yet whether I can come on {n} March at ten o'clock."
 _BATCH = 2_000
