@@ -72,6 +72,34 @@ async def test_a_campaign_is_created_changed_started_and_finished(
     assert (finished.returncode, finished.stdout) == (0, "spring is finished\n"), finished.stderr
 
 
+@pytest.mark.usefixtures("orchestrator", "counted")
+async def test_a_change_that_names_its_version_replaces_no_newer_terms(
+    app: ASGIApp, on_a_port: OnAPort, tmp_path: Path
+) -> None:
+    file, key = tmp_path / "spring.json", secret_of("desk")
+
+    def with_limit(calls: int) -> None:
+        file.write_text(json.dumps({"campaign_id": "spring", "max_concurrent_calls": calls}))
+
+    async with on_a_port(app) as url:
+        with_limit(5)
+        await command(url, key, "create", "--file", str(file))
+        version = str(json.loads((await command(url, key, "show", "spring", "--json")).stdout)["version"])
+        shown = await command(url, key, "show", "spring")
+        with_limit(6)
+        changed = await command(url, key, "change", "--file", str(file), "--version", version, "--json")
+        with_limit(7)
+        refused = await command(url, key, "change", "--file", str(file), "--version", version)
+        terms = json.loads((await command(url, key, "show", "spring", "--json")).stdout)["terms"]
+
+    assert f"version {version}" in " ".join(shown.stdout.split())
+    assert json.loads(changed.stdout)["terms"]["max_concurrent_calls"] == 6, changed.stderr
+    assert (refused.returncode, terms["max_concurrent_calls"]) == (1, 6)
+    assert f"spring has changed since version {version}" in " ".join(refused.stderr.split())
+    assert "`centralita campaign show spring`" in " ".join(refused.stderr.split())
+    assert "--version" in refused.stderr
+
+
 async def test_a_wrong_key_or_a_missing_scope_is_wrong_use_and_changes_nothing(
     app: ASGIApp, on_a_port: OnAPort, orchestrator: "Orchestrator"
 ) -> None:

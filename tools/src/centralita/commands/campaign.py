@@ -4,6 +4,7 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -51,13 +52,35 @@ def run_create(file: File, api_url: ApiUrl = None, api_key: ApiKey = None, json:
 
 
 @app.command("change", epilog=exit_codes.EPILOG)
-def run_change(file: File, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
+def run_change(
+    file: File,
+    version: Annotated[
+        int | None, typer.Option(min=0, help="version that `show` printed: no newer terms are replaced (ADR 63)")
+    ] = None,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
     """Replaces the terms of a campaign by those of the file. The key needs the scope call."""
     campaign_id, terms = _read_campaign(file)
-    document = request(api_url, api_key, lambda api: api.change(campaign_id, terms))
+    document = request(api_url, api_key, lambda api: _change(api, campaign_id, terms, version))
     after = CampaignTerms.model_validate(document.get("terms") or {})
     is_decided = after == RequestedTerms.model_validate(terms).stored()
     _print_result(document, campaign_id, is_decided=is_decided, json=json)
+
+
+async def _change(api: RestApi, campaign: str, terms: dict[str, Any], version: int | None) -> dict[str, Any]:
+    """Changes the terms. Raises RequestFailed, with the remedy if the campaign has another version."""
+    try:
+        return await api.change(campaign, terms, version)
+    except RequestFailed as error:
+        if error.status != httpx.codes.CONFLICT or "version" not in error.fields:
+            raise
+        raise RequestFailed(
+            f"{campaign} has changed since version {version}, and nothing was replaced. Compare its terms with the file: "
+            f"`centralita campaign show {campaign}`. Then give the version that it prints as --version.",
+            error.status,
+        ) from None
 
 
 @app.command("start", epilog=exit_codes.EPILOG)
@@ -187,6 +210,8 @@ def _state(document: dict[str, Any]) -> str:
 
 def _view(document: dict[str, Any]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
+    if version := document.get("version"):
+        table.add_row("version", str(version))
     for name, value in (document.get("terms") or {}).items():
         if value is not None:
             table.add_row(name.replace("_", " "), Text(_in_words(value)))

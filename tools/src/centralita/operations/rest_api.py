@@ -69,9 +69,10 @@ class RestApi:
         """Creates a campaign with this id and these terms, and returns its state."""
         return await self._request("POST", "/api/v1/campaigns", dict(campaign))
 
-    async def change(self, campaign_id: str, terms: Mapping[str, Any]) -> dict[str, Any]:
-        """Replaces the terms of the campaign and returns its state."""
-        return await self._request("PUT", _path(campaign_id), dict(terms))
+    async def change(self, campaign_id: str, terms: Mapping[str, Any], version: int | None = None) -> dict[str, Any]:
+        """Replaces the terms of the campaign, if it still has the version; returns its state."""
+        query = "" if version is None else f"?version={version}"
+        return await self._request("PUT", f"{_path(campaign_id)}{query}", dict(terms))
 
     async def start(self, campaign_id: str) -> dict[str, Any]:
         """Starts the campaign and returns its state."""

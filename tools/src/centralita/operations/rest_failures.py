@@ -6,11 +6,15 @@ import httpx
 
 
 class RequestFailed(RuntimeError):
-    """A request to the REST API failed. `status` is the HTTP status, None if the server did not answer."""
+    """A request to the REST API failed.
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    `status` is the HTTP status, None if the server did not answer. `fields`: those that the answer names.
+    """
+
+    def __init__(self, message: str, status: int | None = None, fields: frozenset[str] = frozenset()) -> None:
         super().__init__(message)
         self.status = status
+        self.fields = fields
 
 
 def document_of(response: httpx.Response) -> Any:
@@ -25,7 +29,8 @@ def failure(url: httpx.URL, response: httpx.Response) -> RequestFailed:
     """Returns the error that explains an answer without success."""
     document = document_of(response)
     problem = document if isinstance(document, dict) else {}
-    return RequestFailed(_sentence(url, response, problem), response.status_code)
+    fields = frozenset(str(error.get("field")) for error in _errors(problem))
+    return RequestFailed(_sentence(url, response, problem), response.status_code, fields)
 
 
 def _sentence(url: httpx.URL, response: httpx.Response, document: dict[str, Any]) -> str:
@@ -54,8 +59,12 @@ def _sentence(url: httpx.URL, response: httpx.Response, document: dict[str, Any]
 
 
 def _field_errors(document: dict[str, Any]) -> str:
-    errors = document.get("errors") or ()
-    return "; ".join(f"{error.get('field')}: {error.get('message')}" for error in errors if isinstance(error, dict))
+    return "; ".join(f"{error.get('field')}: {error.get('message')}" for error in _errors(document))
+
+
+def _errors(document: dict[str, Any]) -> list[dict[str, Any]]:
+    errors = document.get("errors")
+    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
 
 
 def _retry_hint(response: httpx.Response) -> str:
