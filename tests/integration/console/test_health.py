@@ -29,6 +29,35 @@ async def test_findings_are_shown_with_what_to_do_and_the_state_of_the_bus(brows
     assert shown.index("warning") < shown.index("stream CALLS")
 
 
+@pytest.mark.parametrize("is_well", [True, False])
+async def test_checks_that_are_ok_are_folded_after_what_needs_attention(
+    answered_by: "AnsweredBy", is_well: bool
+) -> None:
+    results = ["ok", "ok"] if is_well else ["ok", "skipped", "failed", "ok", "odd", "warning"]
+    finding = {"area": "bus", "found": "found", "advice": "advice"}
+    body: dict[str, Any] = {
+        "examined_at": "2026-11-29T12:00:00Z",
+        "findings": [{**finding, "check": f"check {number}", "result": one} for number, one in enumerate(results)],
+        **dict.fromkeys(("streams", "consumers", "services"), []),
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_health = request.url.path.endswith("/health")
+        return httpx.Response(200, json=body if is_health else {"campaigns": [], "next": None})
+
+    browser = await log_in(answered_by(answer), secret_of("good"))
+    page = (await browser.get("/health")).text
+
+    opened, folded = page.split("<details>")[0], page.split("<details>")[1].split("</details>")[0]
+    assert "<summary>Checks that are ok: 2</summary>" in folded
+    assert [name in folded for name in ("check 0", "check 1", "check 3")] == [True, is_well, not is_well]
+    shown = words(opened)
+    assert ("Nothing needs attention." in shown) is is_well
+    if not is_well:
+        places = [shown.index(f"bus: check {number}") for number in (2, 5, 1, 4)]
+        assert places == sorted(places)
+
+
 async def test_a_key_of_some_campaigns_is_told_that_it_may_not(open_console: "OpenConsole") -> None:
     browser = await log_in(open_console(), secret_of(LIMITED))
 

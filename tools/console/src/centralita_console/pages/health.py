@@ -18,7 +18,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 @router.get("/health")
 async def show_health(request: Request, api: Api) -> Response:
-    """Shows the findings, the worst first. The REST API examines the installation at most once in a few seconds."""
+    """Shows the findings, the worst first, and those that are ok folded. The REST API examines the installation at most once in a few seconds."""
     found = await api.get("/health")
     findings = sorted(found["findings"], key=_rank)
     now = datetime.now(UTC)
@@ -26,7 +26,8 @@ async def show_health(request: Request, api: Api) -> Response:
         request,
         "health.html",
         examined_at=found["examined_at"],
-        findings=findings,
+        findings=[one for one in findings if one["result"] != "ok"],
+        passed=[one for one in findings if one["result"] == "ok"],
         counts=Counter(one["result"] for one in findings),
         results=RESULTS,
         streams=[{**one, "share": _share(one), "size": size_of(one["bytes"])} for one in found["streams"]],
