@@ -38,7 +38,9 @@ async def test_checks_that_are_ok_are_folded_after_what_needs_attention(
     body: dict[str, Any] = {
         "examined_at": "2026-11-29T12:00:00Z",
         "findings": [{**finding, "check": f"check {number}", "result": one} for number, one in enumerate(results)],
-        **dict.fromkeys(("streams", "consumers", "services"), []),
+        "streams": [],
+        "consumers": [],
+        "services": [],
     }
 
     def answer(request: httpx.Request) -> httpx.Response:

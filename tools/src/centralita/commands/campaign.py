@@ -77,8 +77,8 @@ async def _change(api: RestApi, campaign: str, terms: dict[str, Any], version: i
         if error.status != httpx.codes.CONFLICT or "version" not in error.fields:
             raise
         raise RequestFailed(
-            f"{campaign} has changed since version {version}, and nothing was replaced. Compare its terms with the file: "
-            f"`centralita campaign show {campaign}`. Then give the version that it prints as --version.",
+            f"{campaign} has changed since version {version}, and nothing was replaced. Compare its terms with "
+            f"the file by `centralita campaign show {campaign}`. Then give the version that it prints as --version.",
             error.status,
         ) from None
 

@@ -18,7 +18,10 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 @router.get("/health")
 async def show_health(request: Request, api: Api) -> Response:
-    """Shows the findings, the worst first, and those that are ok folded. The REST API examines the installation at most once in a few seconds."""
+    """Shows the findings, the worst first, and those that are ok folded.
+
+    The REST API examines the installation at most once in a few seconds.
+    """
     found = await api.get("/health")
     findings = sorted(found["findings"], key=_rank)
     now = datetime.now(UTC)
