@@ -11,7 +11,7 @@ from tests.integration.console.conftest import log_in, parsed, words
 from tests.integration.console.test_pages import HOSTILE, assert_safe
 from tests.integration.edge.conftest import API_KEY
 
-from centralita_console.pages.figures import LIST_SIZE, Admission, FigureReader, stalled_in
+from centralita_console.figures import LIST_SIZE, Admission, FigureReader, stalled_in
 from centralita_console.rest_client import RestClient
 
 if TYPE_CHECKING:

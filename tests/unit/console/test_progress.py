@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from centralita_console.pages.progress import MAX_AHEAD, Progress, counts_of, progress_of
+from centralita_console.progress import MAX_AHEAD, Progress, counts_of, progress_of
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 COUNTERS = {

@@ -34,7 +34,7 @@ class LiveBoard(LiveView):
 
     board: Board = field(default_factory=Board)
     figures: object = None
-    """What the page shows beside the calls (`centralita_console.pages.figures`)."""
+    """What the page shows beside the calls (`centralita_console.figures`)."""
     problem: Exception | None = None
 
 

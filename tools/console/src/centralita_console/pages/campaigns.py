@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from centralita_console.authentication import Api, PostedForm
 from centralita_console.contact_import import import_form
 from centralita_console.outcomes import outcome_values, read_outcomes
-from centralita_console.pages.progress import progress_values
+from centralita_console.progress import progress_values
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure
 from centralita_console.rest_values import next_cursor

@@ -9,11 +9,11 @@ from centralita_console.authentication import Api, door_of
 from centralita_console.board import MAX_CARDS, Board
 from centralita_console.browser_streams import MAX_NAME, Parts, new_page_name, notice, stream_to
 from centralita_console.event_stream import message
+from centralita_console.figures import FigureReader, read_or_none
 from centralita_console.live import LiveBoard, load, watch_board
 from centralita_console.live_views import LiveViews, TooManyWatchers
 from centralita_console.outcomes import outcome_values, read_outcomes
 from centralita_console.pages.calls import NEEDS_CAMPAIGN, campaign_ids
-from centralita_console.pages.figures import FigureReader, read_or_none
 from centralita_console.rendering import language_of, render, render_shared
 from centralita_console.rest_client import RestClient, RestFailure
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from centralita_console.pages.figures import Admission
+from centralita_console.figures import Admission
 from centralita_console.rest_client import RestClient, RestFailure
 
 STATUSES = {
