@@ -198,7 +198,7 @@ async def test_a_killed_rebuild_with_other_rules_begins_again(live: Live, monkey
     await live.append_calls("spring-1")
     with pytest.raises(Killed):
         await rebuild(live.client, live.mongo_url, live.database.name, progress=kill_at("to the end of the log"))
-    monkeypatch.setattr(projection_database, "projection", Killed)
+    monkeypatch.setattr(projection_database, "_fold_modules", lambda: [Killed])
     progress: list[int] = []
     await rebuild(live.client, live.mongo_url, live.database.name, progress=lambda _, done, __: progress.append(done))
     assert progress[0] == 0

@@ -7,15 +7,17 @@ records the progress of a rebuild, so a run after a kill continues it.
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from bson.json_util import dumps
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
-from campaign_stats import documents, outcomes, projection
+from campaign_stats import documents
 from campaign_stats.store import CHECKPOINT, Store, connect
 
 FENCE = 2**62
@@ -23,6 +25,7 @@ FENCE = 2**62
 COLLECTIONS = ("calls", "campaigns", "outcomes")
 """The collections of the projection, without its checkpoint."""
 _REBUILD = "rebuild"
+_SERVICE = "campaign_stats."
 
 Document = dict[str, Any]
 
@@ -141,5 +144,17 @@ def rebuild_identity(log_created_at: str) -> str:
 
     A rebuild that was begun with another identity is not continued.
     """
-    rules = "".join(inspect.getsource(module) for module in (projection, outcomes, documents))
+    rules = "".join(inspect.getsource(module) for module in _fold_modules())
     return total_digest({"log": log_created_at, "rules": rules})
+
+
+def _fold_modules() -> list[ModuleType]:
+    """Returns the modules whose code decides what a document contains: `documents`, and those that it uses."""
+    found: dict[str, ModuleType] = {}
+    waiting = {documents.__name__}
+    while waiting:
+        module = sys.modules[waiting.pop()]
+        found[module.__name__] = module
+        used = {getattr(value, "__module__", None) for value in vars(module).values()}
+        waiting |= {name for name in used if isinstance(name, str) and name.startswith(_SERVICE)} - found.keys()
+    return [found[name] for name in sorted(found)]
