@@ -47,6 +47,36 @@ async def test_the_given_fields_of_a_waiting_call_are_changed_and_audited(
     assert {one["key_name"] for one in entries} == {"good"}
 
 
+async def test_the_number_the_script_and_the_variables_are_changed_before_the_first_dial(
+    browser: httpx.AsyncClient, orchestrator: Orchestrator, waiting: Call
+) -> None:
+    form = (await browser.get(f"/calls/{waiting.call_id}/change")).text
+    fields = {
+        "phone_number": "+12125550177",
+        "script_template": "Hello {{name}}.\r\n\r\nOffer {{offer}}.",
+        "variables": "name = Ada = Lovelace\r\n\r\noffer=<b>ten</b>",
+    }
+    wrong = await change(browser, waiting, **{**fields, "phone_number": "12", "variables": "no sign <img onerror>"})
+    refused = await change(browser, waiting, **{**fields, "phone_number": "12"})
+    done = await change(browser, waiting, **fields)
+
+    assert waiting.phone_number not in form
+    assert "Confirma la cita." in words(form)
+    assert "name = Ana" in words(form)
+    assert_safe(wrong.text)
+    assert (wrong.status_code, "write a line such as name = Ada" in words(wrong.text)) == (422, True)
+    assert refused.status_code == 422
+    named = {one["id"] for _, one in parsed(refused.text).tags if one.get("aria-invalid") == "true"}
+    assert named == {"phone_number"}
+    assert done.status_code == 303, words(done.text)
+    changed = await orchestrator.call(waiting.call_id)
+    assert (changed.phone_number, changed.script_template, changed.variables) == (
+        "+12125550177",
+        "Hello {{name}}.\n\nOffer {{offer}}.",
+        {"name": "Ada = Lovelace", "offer": "<b>ten</b>"},
+    )
+
+
 async def test_what_is_wrong_is_named_beside_its_field(browser: httpx.AsyncClient, waiting: Call) -> None:
     answer = await change(browser, waiting, max_retries="many", call_timeout_seconds="1", time_zone="Mars/Base")
 
@@ -86,6 +116,8 @@ async def test_a_key_that_may_only_read_and_a_form_of_another_site_change_nothin
 @pytest.mark.parametrize("text", HOSTILE, ids=["image", "script", "svg", "rtl", "template", "long"])
 async def test_hostile_fields_are_shown_as_text(browser: httpx.AsyncClient, waiting: Call, text: str) -> None:
     answer = await change(browser, waiting, max_retries=text, time_zone=text)
+    texts = await change(browser, waiting, script_template=text, variables=text)
 
-    assert answer.status_code == 422
+    assert (answer.status_code, texts.status_code) == (422, 422)
     assert_safe(answer.text)
+    assert_safe(texts.text)
