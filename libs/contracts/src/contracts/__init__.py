@@ -45,9 +45,18 @@ from contracts.events.campaigns import (
     CampaignStarted,
 )
 from contracts.events.contacts import ContactAdded, ContactGroupAdded, ContactRefused
-from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
+from contracts.events.conversations import (
+    ConversationEnded,
+    ReplyGenerated,
+    SpeechHeard,
+    SpeechInterrupted,
+    SpeechPlayed,
+    ToolCall,
+    TurnLatencies,
+)
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.erasures import ErasedRequest, RequestsErased
+from contracts.events.media import KeysPressed, MediaClosed, MediaDegraded, MediaLost, MediaOpened
 from contracts.events.numbers import NumberBlockRequested, NumberChanged, NumberCommand, NumberUnblockRequested
 from contracts.events.persons import PersonErased, PersonEraseRequested
 from contracts.events.requests import (
@@ -92,9 +101,14 @@ from contracts.vocabulary import (
     AnsweredBy,
     CallStatus,
     CampaignStatus,
+    ConversationMode,
+    DegradationReason,
     Disposition,
     ErasureReason,
     HangupReason,
+    InterruptionReason,
+    MediaClosedReason,
+    MediaLostReason,
     Purpose,
     ReplySource,
     RetryableStatus,
@@ -174,6 +188,8 @@ __all__ = [
     "ContactRefused",
     "ContactRequested",
     "ConversationEnded",
+    "ConversationMode",
+    "DegradationReason",
     "DialClaimed",
     "DialCleared",
     "DialLookedUp",
@@ -186,8 +202,16 @@ __all__ = [
     "ErasureReason",
     "Event",
     "HangupReason",
+    "InterruptionReason",
     "InvalidMessage",
+    "KeysPressed",
     "Language",
+    "MediaClosed",
+    "MediaClosedReason",
+    "MediaDegraded",
+    "MediaLost",
+    "MediaLostReason",
+    "MediaOpened",
     "MessageReported",
     "NumberBlockRequested",
     "NumberCallsQuery",
@@ -216,10 +240,13 @@ __all__ = [
     "Service",
     "SpeechFallback",
     "SpeechHeard",
+    "SpeechInterrupted",
+    "SpeechPlayed",
     "TelephonyStatus",
     "TelephonyStatusReported",
     "TimerDue",
     "ToolCall",
+    "TurnLatencies",
     "VoicemailDelivery",
     "VoicemailPolicy",
     "call_id_of",

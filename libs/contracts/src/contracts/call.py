@@ -16,6 +16,7 @@ from contracts.values import CallId
 from contracts.vocabulary import (
     OPT_OUT_KEY,
     CallStatus,
+    ConversationMode,
     Disposition,
     DoNotCallSource,
     HangupReason,
@@ -135,6 +136,7 @@ class Call(GivenConsent):
     key_name: str | None = Field(
         default=None, description="name of the API key that requested the call; null: requested on the bus"
     )
+    mode: ConversationMode = Field(default=ConversationMode.TURN_BASED, description="how its conversations are held")
     purpose: Purpose | None = Field(
         default=None, description="why the person is called; null: unknown, so the rules of all purposes apply"
     )

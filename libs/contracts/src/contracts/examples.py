@@ -22,8 +22,17 @@ from contracts.events.calls import (
     CallSettlementRequested,
     CallStatusChanged,
 )
-from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
+from contracts.events.conversations import (
+    ConversationEnded,
+    ReplyGenerated,
+    SpeechHeard,
+    SpeechInterrupted,
+    SpeechPlayed,
+    ToolCall,
+    TurnLatencies,
+)
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.media import KeysPressed, MediaClosed, MediaDegraded, MediaLost, MediaOpened
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -43,8 +52,12 @@ from contracts.values import call_id_of
 from contracts.vocabulary import (
     AnsweredBy,
     CallStatus,
+    DegradationReason,
     Disposition,
     HangupReason,
+    InterruptionReason,
+    MediaClosedReason,
+    MediaLostReason,
     SpeechFallback,
     TelephonyStatus,
     VoicemailDelivery,
@@ -54,6 +67,7 @@ from contracts.voicemail import VoicemailPolicy
 REQUEST_ID = "appointment-1027"
 CALL_ID = call_id_of(REQUEST_ID)
 _PROVIDER_CALL_ID = "CA" + "0" * 32
+_STREAM_ID = "MZ" + "0" * 32
 _CREATED = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 _DIALED = _CREATED + timedelta(seconds=1)
 _ANSWERED = _CREATED + timedelta(seconds=9)
@@ -191,6 +205,42 @@ _ALL: tuple[Event, ...] = (
     MessageReported(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID, is_finished=True),
     PersonRecognized(call_id=CALL_ID, attempt=1, turn=2),
     OptOutKeyPressed(call_id=CALL_ID, attempt=1, key="9"),
+    MediaOpened(call_id=CALL_ID, attempt=1, generation=1, stream_id=_STREAM_ID, previous_turn=0),
+    MediaClosed(
+        call_id=CALL_ID,
+        attempt=1,
+        generation=1,
+        reason=MediaClosedReason.DRAINED,
+        seconds=12.4,
+        frames=620,
+        underruns=1,
+    ),
+    MediaLost(call_id=CALL_ID, attempt=1, generation=2, reason=MediaLostReason.DIED),
+    MediaDegraded(call_id=CALL_ID, attempt=1, reason=DegradationReason.LOST_STREAMS),
+    KeysPressed(call_id=CALL_ID, attempt=1, turn=1, keys="1027"),
+    SpeechInterrupted(
+        call_id=CALL_ID,
+        attempt=1,
+        turn=0,
+        sentence=0,
+        heard="Hola Ana, le llamamos",
+        heard_seconds=1.2,
+        reason=InterruptionReason.WORDS,
+    ),
+    SpeechPlayed(
+        call_id=CALL_ID,
+        attempt=1,
+        turn=1,
+        is_complete=True,
+        seconds=2.3,
+        latencies=TurnLatencies(
+            endpoint_seconds=0.5,
+            log_seconds=0.002,
+            first_sentence_seconds=0.41,
+            synthesis_seconds=0.13,
+            playout_seconds=0.004,
+        ),
+    ),
     SpeechHeard(call_id=CALL_ID, attempt=1, turn=1, text="Sí, allí estaré.", confidence=0.93, language="es"),
     ReplyGenerated(
         call_id=CALL_ID,

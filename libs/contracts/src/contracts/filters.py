@@ -8,8 +8,9 @@ from contracts.events.admissions import AdmissionGranted, AdmissionReleased
 from contracts.events.audio import AudioRequested
 from contracts.events.calls import CallStatusChanged
 from contracts.events.contacts import ContactGroupAdded, ContactRefused
-from contracts.events.conversations import ConversationEnded, ReplyGenerated
+from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, SpeechInterrupted
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.media import MediaOpened
 from contracts.events.requests import CallRequested
 from contracts.personal import json_and_sealed
 from contracts.values import call_id_of
@@ -100,6 +101,10 @@ ANSWERED_CALL_FILTERS = (f"{CallStatusChanged.event_name}.*.{CallStatus.IN_PROGR
 """What voice follows of CALLS to store the greeting of a call that is answered."""
 TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 """What voice reads of CALLS to speak the sentences of a turn."""
+LIVE_FILTERS = (*TURN_FILTERS, SpeechHeard.subjects(), ConversationEnded.subjects(), MediaOpened.subjects())
+"""What voice follows of CALLS to conduct live conversations."""
+INTERRUPTION_FILTERS = (SpeechInterrupted.subjects(),)
+"""What conversation follows of CALLS to stop a reply that nobody hears."""
 DECISION_FILTERS = (call_state_filter("*"), campaign_state_filter("*"))
 """The decisions on all calls and campaigns, each with the call or the campaign after it."""
 PROJECTION_FILTERS = (

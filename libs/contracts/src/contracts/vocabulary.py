@@ -57,6 +57,69 @@ class CampaignStatus(StrEnum):
     """No call of it is granted a slot again, and requests for it are refused."""
 
 
+class ConversationMode(StrEnum):
+    """How the conversations of a call are held."""
+
+    TURN_BASED = "turn_based"
+    """Callee and agent speak in turns; the telephone provider hears the callee."""
+    LIVE = "live"
+    """Both may speak at any time; the audio of both is a stream (docs/live.md)."""
+
+
+class MediaClosedReason(StrEnum):
+    """Why a process closed a media stream, or found it closed."""
+
+    HANG_UP = "hang_up"
+    """The provider ended it: the line is closed, or the call was redirected."""
+    GOODBYE = "goodbye"
+    """The conversation is over, and its last words were heard."""
+    DRAINED = "drained"
+    """The process ends; another one continues."""
+    DROPPED = "dropped"
+    """The connection was lost."""
+    SUPERSEDED = "superseded"
+    """A stream of a higher generation has begun."""
+    TRANSCRIPTION = "transcription"
+    """The callee's words could not be transcribed."""
+    SYNTHESIS = "synthesis"
+    """A sentence could not be synthesized."""
+    MALFORMED = "malformed"
+    """The provider's messages could not be read, or it stopped reading ours."""
+    OPTED_OUT = "opted_out"
+    """The callee pressed the opt-out key; edge appends that, and says goodbye."""
+
+
+class MediaLostReason(StrEnum):
+    """What became of a media stream of which no process reported the end."""
+
+    DIED = "died"
+    """Its process ended without a word."""
+    NEVER_OPENED = "never_opened"
+    """No process accepted it."""
+
+
+class DegradationReason(StrEnum):
+    """Why a live conversation goes on in turns."""
+
+    NOT_CONFIGURED = "not_configured"
+    """The installation has no address for media streams."""
+    LOST_STREAMS = "lost_streams"
+    """Too many of its streams ended by a failure."""
+    TRANSCRIPTION = "transcription"
+    SYNTHESIS = "synthesis"
+
+
+class InterruptionReason(StrEnum):
+    """What stopped a reply of the agent before its end."""
+
+    WORDS = "words"
+    """The callee spoke."""
+    KEYS = "keys"
+    """The callee pressed a key."""
+    TAKEOVER = "takeover"
+    """Its stream ended. What was heard of it is what is certain."""
+
+
 class TelephonyStatus(StrEnum):
     """The status of one attempt as the telephone network reports it, in the order in which it can occur."""
 

@@ -141,7 +141,7 @@ WORK: Mapping[Service, Work] = {
         ),
         reads=(CALLS, KEYS, CALL_CLIPS.stream),
         follows=(
-            (CALLS, (*filters.DIAL_FILTERS, *filters.TURN_FILTERS)),
+            (CALLS, (*filters.DIAL_FILTERS, *filters.LIVE_FILTERS)),
             (CALLS, (*filters.ANSWERED_CALL_FILTERS, *filters.ENDED_CALL_FILTERS)),
             _KEY_CHANGES,
         ),
@@ -160,7 +160,7 @@ WORK: Mapping[Service, Work] = {
     Service.CONVERSATION: Work(
         handles=(consumers.CONVERSATION_TURNS,),
         reads=(CALLS, KEYS, ANSWERS.stream),
-        follows=(_KEY_CHANGES,),
+        follows=((CALLS, filters.INTERRUPTION_FILTERS), _KEY_CHANGES),
         publishes=(CHECKED_KEY, _SERVER_TIME, f"$KV.{ANSWERS.name}.*"),
     ),
     Service.EDGE: Work(

@@ -6,7 +6,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.event import CallEvent, Service
 from contracts.personal import PERSONAL, PersonalText, PersonalTexts
-from contracts.vocabulary import Disposition, ReplySource
+from contracts.vocabulary import Disposition, InterruptionReason, ReplySource
 
 
 class SpeechHeard(CallEvent):
@@ -20,6 +20,62 @@ class SpeechHeard(CallEvent):
     text: PersonalText
     confidence: float | None = Field(default=None, ge=0, le=1)
     language: str
+    segments: int | None = Field(
+        default=None, description="live: how many pieces the transcript consists of; null: in turns, or a text"
+    )
+    spoken_seconds: float | None = Field(default=None, description="live: from its first to its last sound")
+    endpoint_seconds: float | None = Field(
+        default=None, description="live: from its last sound to the decision that the turn is over"
+    )
+    transcription_seconds: float | None = Field(
+        default=None, description="live: from the last request for the transcript to its arrival"
+    )
+
+
+class SpeechInterrupted(CallEvent):
+    """The callee did not hear the reply of a turn to its end.
+
+    It precedes the `speech.heard` of the words that interrupted it. The history that the model reads ends where the
+    sound ended.
+    """
+
+    event_name: ClassVar[str] = "speech.interrupted"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
+
+    attempt: int
+    turn: int = Field(description="the turn whose reply was interrupted; 0: the greeting")
+    sentence: int = Field(description="the sentence that was being heard, from 0")
+    heard: PersonalText = Field(description="all words of the reply that were heard; empty: none")
+    heard_seconds: float = Field(description="how much of that sentence was heard")
+    reason: InterruptionReason
+
+
+class TurnLatencies(BaseModel):
+    """The parts of the time from the callee's last sound to the first sound of the reply, in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    endpoint_seconds: float | None = Field(default=None, description="until the decision that the turn is over")
+    log_seconds: float | None = Field(default=None, description="from then until `speech.heard` is stored")
+    first_sentence_seconds: float | None = Field(default=None, description="from then until a sentence is requested")
+    synthesis_seconds: float | None = Field(default=None, description="from then until its first audio")
+    playout_seconds: float | None = Field(default=None, description="from then until its first frame is sent")
+
+
+class SpeechPlayed(CallEvent):
+    """The reply of a turn was played in a live conversation, to its end or until it was interrupted."""
+
+    event_name: ClassVar[str] = "speech.played"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
+
+    attempt: int
+    turn: int
+    is_complete: bool
+    seconds: float = Field(description="how much of it was heard")
+    pauses: int = Field(default=0, description="how often a sound of the callee paused it")
+    resumes: int = Field(default=0, description="how often it went on after that")
+    backchannels: int = Field(default=0, description="how often the callee only signalled attention, such as “mm-hm”")
+    latencies: TurnLatencies = TurnLatencies()
 
 
 class ToolCall(BaseModel):
