@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 
 from contracts.vocabulary import FINAL_STATUSES, LIVE_STATUSES, CallStatus
-from edge.domain.dialogue import ClaimTurn, Decision, Dialogue, LateOptOut, OptOut, ReadRemainder, RefuseText, decide
+from edge.domain.decisions import ClaimTurn, Decision, LateOptOut, OptOut, ReadRemainder, RefuseText
+from edge.domain.dialogue import Dialogue, decide
 from edge.domain.occurrences import Answered, Occurrence, RemainderReported, TextReceived, UtteranceReceived
 from telephony.instructions import HangUp, Listen, PlayGreeting, PlayTurn, RestartMessage, SpeakText, Utterance
 

@@ -15,19 +15,31 @@ from contracts import (
     Disposition,
     Event,
     HangupReason,
+    MediaClosed,
+    MediaDegraded,
+    MediaLost,
+    MediaOpened,
     OptOutKeyPressed,
     ReplyGenerated,
     SpeechHeard,
     TelephonyStatusReported,
 )
-from contracts.vocabulary import CallStatus, TelephonyStatus
+from contracts.vocabulary import (
+    CallStatus,
+    ConversationMode,
+    DegradationReason,
+    MediaClosedReason,
+    MediaLostReason,
+    TelephonyStatus,
+)
 from edge.application.dialogue import MAX_CLAIMS, DialogueService
 from edge.application.errors import NotInProgress, UnknownCall
-from edge.domain.occurrences import RemainderReported, UtteranceReceived
+from edge.domain.occurrences import RemainderReported, StreamEnded, UtteranceReceived
 from edge.ports import Unavailable
 from telephony.instructions import (
     HangUp,
     Instruction,
+    OpenStream,
     PlayGreeting,
     PlayTurn,
     SpeakGoodbye,
@@ -365,3 +377,46 @@ async def test_another_key_plays_the_turn_again(
 
     assert again == PlayGreeting(ID, 1, "es", hears_keys=opt_out_key != "off")
     assert (turns(log), log.events(OptOutKeyPressed)) == ([], [])
+
+
+LIVE = CALL.model_copy(update={"mode": ConversationMode.LIVE})
+
+
+async def test_a_stream_that_nobody_closed_is_lost_and_the_next_one_opens() -> None:
+    log = FakeEventLog()
+    log.store(call_created(LIVE))
+    service = DialogueService(log, FakeSpeech(), has_streams=True)
+    assert await service.answer(ANSWERED) == OpenStream(ID, 1, 1)
+    log.store(MediaOpened(call_id=ID, attempt=1, generation=1, stream_id="MZ1", previous_turn=0))
+
+    assert [await service.respond(ID, StreamEnded(1, 1)) for _ in range(2)] == [OpenStream(ID, 1, 2)] * 2
+    assert log.events(MediaLost) == [MediaLost(call_id=ID, attempt=1, generation=1, reason=MediaLostReason.DIED)]
+
+    closed = MediaClosed(call_id=ID, attempt=1, generation=2, reason=MediaClosedReason.SYNTHESIS, seconds=1, frames=50)
+    log.store(closed)
+    assert [await service.respond(ID, StreamEnded(1, 2)) for _ in range(2)] == [GREETING] * 2
+    assert log.events(MediaDegraded) == [
+        MediaDegraded(call_id=ID, attempt=1, reason=DegradationReason.SYNTHESIS),
+    ]
+    assert await service.answer(ANSWERED) == GREETING, "the first webhook is repeated late"
+
+
+async def test_without_an_address_for_streams_a_live_call_is_held_in_turns() -> None:
+    log = FakeEventLog()
+    log.store(call_created(LIVE))
+    service = DialogueService(log, FakeSpeech())
+    assert [await service.answer(ANSWERED) for _ in range(2)] == [GREETING] * 2
+    assert log.events(MediaDegraded) == [
+        MediaDegraded(call_id=ID, attempt=1, reason=DegradationReason.NOT_CONFIGURED),
+    ]
+
+
+async def test_the_opt_out_key_in_a_stream_is_stored_once_and_a_goodbye_is_said() -> None:
+    log = FakeEventLog()
+    log.store(call_created(LIVE))
+    service = DialogueService(log, FakeSpeech(), has_streams=True)
+    closed = MediaClosed(call_id=ID, attempt=1, generation=1, reason=MediaClosedReason.OPTED_OUT, seconds=1, frames=50)
+    log.store(closed)
+    said = [await service.respond(ID, StreamEnded(1, 1)) for _ in range(2)]
+    assert [type(one) for one in said] == [SpeakGoodbye] * 2
+    assert log.events(OptOutKeyPressed) == [OptOutKeyPressed(call_id=ID, attempt=1, key="9")]

@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from contracts.vocabulary import CallStatus
-from edge.domain.dialogue import ClaimTurn, Decision, Dialogue, RefuseText, decide
+from edge.domain.decisions import ClaimTurn, Decision, RefuseText
+from edge.domain.dialogue import Dialogue, decide
 from edge.domain.occurrences import MessageAwaited, Occurrence, TextReceived, UtteranceReceived
 from telephony.instructions import HangUp, PlayMessage, PlayTurn, RestartMessage, SpeakMessage, Utterance
 

@@ -22,6 +22,7 @@ BUILT = {
     Webhook.UTTERANCE: URLS.utterance(CALL, 2, 7, is_after_spoken_text=True),
     Webhook.REMAINDER: URLS.remainder(CALL, 2, 7, 3),
     Webhook.MESSAGE: URLS.message(CALL, 2, is_finished=True, is_after_spoken_text=True),
+    Webhook.STREAM_ENDED: URLS.stream_ended(CALL, 2, 4),
 }
 BASE = "https://calls.example.com/twilio"
 RETRY = "#rc=2&rp=ct,rt,5xx"
@@ -38,6 +39,7 @@ def parse(template: str, path: str) -> dict[str, object]:
 def test_a_webhook_url_is_parsed_as_it_was_built(webhook: Webhook) -> None:
     url = urlsplit(BUILT[webhook])
     turn = {"turn": 7} if webhook in (Webhook.UTTERANCE, Webhook.REMAINDER) else {}
+    turn |= {"generation": 4} if webhook is Webhook.STREAM_ENDED else {}
 
     assert parse("/twilio" + webhook.template, url.path) == {"call_id": CALL, "attempt": 2, **turn}
 
@@ -50,6 +52,7 @@ def test_webhook_urls_have_the_form_of_earlier_versions() -> None:
         Webhook.UTTERANCE: f"{BASE}/gather/{CALL}/2/7?said=true{RETRY}",
         Webhook.REMAINDER: f"{BASE}/say/{CALL}/2/7?from=3{RETRY}",
         Webhook.MESSAGE: f"{BASE}/message/{CALL}/2?finished=true&said=true{RETRY}",
+        Webhook.STREAM_ENDED: f"{BASE}/live/{CALL}/2/4{RETRY}",
     } == BUILT
     assert URLS.utterance(CALL, 2, 7, is_after_spoken_text=False) == f"{BASE}/gather/{CALL}/2/7{RETRY}"
     assert URLS.message(CALL, 2) == f"{BASE}/message/{CALL}/2{RETRY}"

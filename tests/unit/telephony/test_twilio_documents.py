@@ -17,6 +17,7 @@ from telephony.instructions import (
     HangUp,
     Instruction,
     Listen,
+    OpenStream,
     PlayGreeting,
     PlayMessage,
     PlayTurn,
@@ -25,12 +26,14 @@ from telephony.instructions import (
     SpeakMessage,
     SpeakText,
 )
-from telephony.media import derive_media_key, sign
+from telephony.media import derive_media_key, sign, stream_path
 from telephony.provider import Form
 from telephony.twilio import MAX_SPOKEN_BYTES, TwilioWebhooks
+from telephony.twilio_streams import StreamSignatures
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
-PROVIDER = TwilioWebhooks("token", "https://calls.example.com", "https://media.example.com")
+LIVE_URL = "wss://media.example.com"
+PROVIDER = TwilioWebhooks("token", "https://calls.example.com", "https://media.example.com", LIVE_URL)
 TARGET = f"/twilio/status/{CALL}/1"
 FORM = Form({"CallSid": "CA1", "CallStatus": "ringing"}.items())
 
@@ -54,6 +57,17 @@ def play(turn: int, after: int = 0) -> str:
 def redirect(query: str = "") -> str:
     url = f"https://calls.example.com/twilio/message/{CALL}/2{query}#rc=2&amp;rp=ct,rt,5xx"
     return f'<Redirect method="POST">{url}</Redirect>'
+
+
+def stream_ended(generation: int) -> str:
+    return f"https://calls.example.com/twilio/live/{CALL}/2/{generation}#rc=2&amp;rp=ct,rt,5xx"
+
+
+def connect(generation: int) -> str:
+    path = f"/media/stream/{CALL}/2/{generation}"
+    parameter = f'<Parameter name="token" value="{sign(derive_media_key("token"), path)}" />'
+    stream = f'<Stream url="{LIVE_URL}{path}">{parameter}</Stream>'
+    return f'<Connect action="{stream_ended(generation)}" method="POST">{stream}</Connect>'
 
 
 def response(*verbs: str) -> str:
@@ -103,6 +117,7 @@ SPOKEN = '<Say language="es-ES">A</Say>'
             .replace('input="speech"', 'finishOnKey="" input="dtmf speech"')
             .replace('method="POST" ', 'method="POST" numDigits="1" '),
         ),
+        (OpenStream(CALL, 2, 4), response(connect(4), f'<Redirect method="POST">{stream_ended(4)}</Redirect>')),
         (SpeakGoodbye("es", "A"), response(SPOKEN, "<Hangup />")),
         (HangUp(), '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup /></Response>'),
     ],
@@ -200,3 +215,21 @@ def test_the_cost_of_the_check_does_not_grow_with_the_square_of_the_fields(are_e
         for size in (500, 5_000)
     )
     assert many <= 20 * few + 10  # ten times as many are sorted; the square would be a hundred times as many
+
+
+@pytest.mark.parametrize("live_url", [LIVE_URL, "ws://127.0.0.1:8090"])
+def test_the_handshake_of_a_stream_is_authentic_if_its_url_is_signed(live_url: str) -> None:
+    path = stream_path(CALL, 2, 4)
+    signatures, validator = StreamSignatures("token", live_url), RequestValidator("token")
+    signature = validator.compute_signature(live_url + path, {})
+    assert signatures.is_authentic(path, signature)
+    assert not signatures.is_authentic(stream_path(CALL, 2, 5), signature)
+    assert not signatures.is_authentic(path, "")
+    assert not signatures.is_authentic(path, RequestValidator("other").compute_signature(live_url + path, {}))
+    assert not signatures.is_authentic(path, "é")
+
+
+def test_the_handshake_of_a_stream_may_be_signed_with_the_port_in_its_url() -> None:
+    path = stream_path(CALL, 2, 4)
+    signature = RequestValidator("token").compute_signature(f"{LIVE_URL}:443{path}", {})
+    assert StreamSignatures("token", LIVE_URL).is_authentic(path, signature)

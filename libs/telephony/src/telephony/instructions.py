@@ -99,6 +99,18 @@ class RestartMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Connect the audio of both to voice, then report the end of this media stream, whatever ended it.
+
+    `generation`: the number of the stream in its attempt, from 1.
+    """
+
+    call_id: UUID
+    attempt: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class SpeakGoodbye:
     """Speak `text` in the provider's own voice, then end the call."""
 
@@ -126,4 +138,4 @@ class Utterance:
 
 Prompt = PlayGreeting | PlayTurn | SpeakText | Listen | PlayMessage | SpeakMessage
 """An instruction during which the callee may speak."""
-Instruction = Prompt | RestartMessage | SpeakGoodbye | HangUp
+Instruction = Prompt | RestartMessage | OpenStream | SpeakGoodbye | HangUp

@@ -1,4 +1,7 @@
-"""The audio of a turn over HTTP: voice serves it, the telephone provider plays it, the edge relays it.
+"""The addresses of audio: that of a turn over HTTP, and the media stream of a live conversation.
+
+Voice serves the audio of a turn, the telephone provider plays it, the edge relays it. Voice accepts the media stream,
+which the provider opens.
 
 The URL carries a token, because speech is personal data and the ids in the path are no secret. The token signs the
 path and the sequence in the URL (`telephony.routes`). It does not sign a host name, so it is valid under the public and
@@ -11,11 +14,13 @@ import hmac
 from uuid import UUID
 
 from telephony.hkdf import derive_key
-from telephony.routes import AFTER_SEQUENCE, TURN_PATH, build_path, build_query
+from telephony.routes import AFTER_SEQUENCE, GENERATION_PATH, TURN_PATH, build_path, build_query
 
 MEDIA_PATH = "/media" + TURN_PATH
-"""The path's template, in Starlette's notation (`chassis.path_numbers`)."""
-TOKEN = "token"  # noqa: S105  the name of the query parameter
+"""The template of the path of a turn's audio, in Starlette's notation (`chassis.path_numbers`)."""
+STREAM_PATH = "/media/stream" + GENERATION_PATH
+"""The path of a media stream, in the same notation. Its address has no query: the provider refuses one."""
+TOKEN = "token"  # noqa: S105  the name of the query parameter, and of the parameter of a stream
 ASIDE = "aside"
 """Query parameter: the audio is not played on the call's line, so the line must not play its remainder either."""
 _PURPOSE = b"centralita media URLs, version 1"
@@ -38,6 +43,11 @@ def build_media_target(
             ASIDE: "true" if is_aside else None,
         }
     )
+
+
+def stream_path(call_id: UUID, attempt: int, generation: int) -> str:
+    """Returns the path of a media stream."""
+    return build_path(STREAM_PATH, call_id=call_id, attempt=attempt, generation=generation)
 
 
 def sign(key: bytes, path: str, after_sequence: int = 0) -> str:

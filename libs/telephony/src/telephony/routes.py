@@ -19,6 +19,7 @@ from uuid import UUID
 
 ATTEMPT_PATH = "/{call_id:uuid}/{attempt:number}"
 TURN_PATH = ATTEMPT_PATH + "/{turn:number}"
+GENERATION_PATH = ATTEMPT_PATH + "/{generation:number}"
 
 AFTER_SPOKEN_TEXT = "said"
 """Query parameter of `Webhook.UTTERANCE` and `MESSAGE`: the provider's own voice has spoken."""
@@ -48,10 +49,14 @@ class Webhook(StrEnum):
     """The status of the attempt has changed."""
     CLASSIFICATION = "amd"
     """Answering-machine detection has finished."""
+    STREAM_ENDED = "live"
+    """A media stream of the call has ended, for whatever reason; the provider asks for the next instruction."""
 
     @property
     def template(self) -> str:
         """The path below the provider's prefix, with parameters in Starlette's notation (`chassis.path_numbers`)."""
+        if self is Webhook.STREAM_ENDED:
+            return f"/{self}{GENERATION_PATH}"
         has_turn = self in (Webhook.UTTERANCE, Webhook.REMAINDER)
         return f"/{self}{TURN_PATH if has_turn else ATTEMPT_PATH}"
 
@@ -125,6 +130,10 @@ class WebhookUrls:
             }
         )
         return self._build(Webhook.MESSAGE, query, call_id=call_id, attempt=attempt)
+
+    def stream_ended(self, call_id: UUID, attempt: int, generation: int) -> str:
+        """Returns the URL that is called when a media stream has ended."""
+        return self._build(Webhook.STREAM_ENDED, "", call_id=call_id, attempt=attempt, generation=generation)
 
     def _build(self, webhook: Webhook, query: str, **parameters: object) -> str:
         return self.base_url + self.prefix + build_path(webhook.template, **parameters) + query + self.fragment

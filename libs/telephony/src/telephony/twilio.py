@@ -9,7 +9,7 @@ from typing import assert_never, get_args
 from uuid import UUID
 
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
-from twilio.twiml.voice_response import Gather, VoiceResponse  # type: ignore[import-untyped]
+from twilio.twiml.voice_response import Connect, Gather, VoiceResponse  # type: ignore[import-untyped]
 
 from contracts import AnswerClassified, AnsweredBy, MessageReported, TelephonyStatus, TelephonyStatusReported
 from contracts.vocabulary import MESSAGE_TURN, OptOutKey
@@ -17,6 +17,7 @@ from telephony.instructions import (
     HangUp,
     Instruction,
     Listen,
+    OpenStream,
     PlayGreeting,
     PlayMessage,
     PlayTurn,
@@ -27,7 +28,7 @@ from telephony.instructions import (
     SpeakText,
     Utterance,
 )
-from telephony.media import build_media_target, derive_media_key
+from telephony.media import TOKEN, build_media_target, derive_media_key, sign, stream_path
 from telephony.provider import Form, InvalidProviderData, Report
 from telephony.routes import WebhookUrls
 from telephony.timing import MESSAGE_SILENCE_SECONDS, SILENCE_SECONDS
@@ -101,14 +102,18 @@ def parse_call_status(word: str) -> TelephonyStatus:
 
 
 class TwilioWebhooks:
-    """`telephony.provider.WebhookProvider` for Twilio. The URLs are public ones, without a slash at their end."""
+    """`telephony.provider.WebhookProvider` for Twilio. The URLs are public ones, without a slash at their end.
+
+    `live_url`: the address of media streams; empty: none is opened.
+    """
 
     name = NAME
     prefix = PREFIX
     signature_header = SIGNATURE_HEADER
     media_type = "application/xml"
 
-    def __init__(self, auth_token: str, public_url: str, media_url: str) -> None:
+    def __init__(self, auth_token: str, public_url: str, media_url: str, live_url: str = "") -> None:
+        self._live_url = live_url
         self._media_key = derive_media_key(auth_token)
         self._validator = RequestValidator(auth_token)
         self._public_url = public_url
@@ -181,7 +186,7 @@ class TwilioWebhooks:
         return Utterance(text, _confidence(form) if text else None, event_id, key)
 
     def render(self, instruction: Instruction) -> str:
-        """See the interface. The document is TwiML: ``<Gather>``, around ``<Play>`` or ``<Say>``, or ``<Hangup/>``."""
+        """See the interface. TwiML: ``<Gather>`` around ``<Play>`` or ``<Say>``, or ``<Connect>``, or ``<Hangup/>``."""
         response = VoiceResponse()
         match instruction:
             case PlayGreeting(call_id, attempt, turn=turn) | PlayTurn(call_id, attempt, turn=turn):
@@ -196,6 +201,8 @@ class TwilioWebhooks:
                 self._render_message(response, instruction)
             case RestartMessage(call_id, attempt):
                 response.redirect(self._urls.message(call_id, attempt), method="POST")
+            case OpenStream():
+                self._connect(response, instruction)
             case SpeakGoodbye(language, text):
                 response.say(_speakable(text), language=_with_region(language))
                 response.hangup()
@@ -215,6 +222,14 @@ class TwilioWebhooks:
             parent.play(self._media_url + build_media_target(self._media_key, call_id, attempt, MESSAGE_TURN))
         url = self._urls.message(call_id, attempt, is_finished=True, is_after_spoken_text=is_spoken)
         response.redirect(url, method="POST")
+
+    def _connect(self, response: VoiceResponse, stream: OpenStream) -> None:
+        """Adds the stream. The ``<Redirect>`` behind it asks the same URL if the end of the stream asks no `action`."""
+        path = stream_path(stream.call_id, stream.attempt, stream.generation)
+        ended = self._urls.stream_ended(stream.call_id, stream.attempt, stream.generation)
+        connect: Connect = response.connect(action=ended, method="POST")
+        connect.stream(url=self._live_url + path).parameter(name=TOKEN, value=sign(self._media_key, path))
+        response.redirect(ended, method="POST")
 
     def _gather(self, response: VoiceResponse, instruction: Prompt) -> Gather:
         is_message = isinstance(instruction, PlayMessage | SpeakMessage)

@@ -93,8 +93,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         run_in_background(wrong_keys.run()),
         run_in_background(_end_streams(feed, bus.must_stop)),
     ):
-        dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, derive_media_key(token)))
-        provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
+        speech = VoiceMedia(http, settings.internal_media_url, derive_media_key(token))
+        dialogue = DialogueService(log, speech, has_streams=bool(settings.live_url))
+        provider = TwilioWebhooks(token, settings.public_url, settings.media_url, settings.live_url)
         yield create_app(
             Dependencies(
                 calls,

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, WebsocketUrl, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from chassis.settings import KeySettings, SecretKey
@@ -18,6 +18,10 @@ class Settings(KeySettings):
 
     app_base_url: HttpUrl = Field(description="public URL of this service; Twilio signs URLs that begin with it")
     media_base_url: HttpUrl | None = Field(default=None, description="public URL of voice; default: APP_BASE_URL")
+    live_base_url: WebsocketUrl | None = Field(
+        default=None,
+        description="public address of voice's media streams, wss://…; default: none, live calls go on in turns",
+    )
     voice_url: HttpUrl | None = Field(default=None, description="internal URL of voice; default: MEDIA_BASE_URL")
     twilio_auth_token: SecretStr = Field(
         min_length=1, description="signs webhooks; the key of media URLs is derived from it"
@@ -82,6 +86,11 @@ class Settings(KeySettings):
     def media_url(self) -> str:
         """Returns ``MEDIA_BASE_URL``, or else ``APP_BASE_URL``, without a trailing slash."""
         return str(self.media_base_url or self.app_base_url).rstrip("/")
+
+    @property
+    def live_url(self) -> str:
+        """Returns ``LIVE_BASE_URL`` without a trailing slash; empty: there is none."""
+        return str(self.live_base_url or "").rstrip("/")
 
     @property
     def internal_media_url(self) -> str:

@@ -19,20 +19,33 @@ from uuid import UUID
 import uuid_utils
 
 from chassis.event_log import Conflict, Guard, StoredEvent
-from contracts import AudioFailed, Call, ConversationEnded, Event, OptOutKeyPressed, PersonRecognized, SpeechHeard
+from contracts import (
+    AudioFailed,
+    Call,
+    ConversationEnded,
+    ConversationMode,
+    Event,
+    MediaDegraded,
+    OptOutKeyPressed,
+    PersonRecognized,
+    SpeechHeard,
+)
 from contracts.filters import call_state_filter
 from contracts.phrases import message_of, opted_out_phrase
 from contracts.vocabulary import MESSAGE_TURN, NO_OPT_OUT_KEY, CallStatus
 from edge.application.calls import call_in, last_decision
 from edge.application.errors import NotInProgress
 from edge.application.facts import read_facts
+from edge.application.streams import STREAM_FACTS, report_degradation, report_loss, streams_of
 from edge.application.unplayed import read_remainder
-from edge.domain.dialogue import ClaimTurn, Dialogue, LateOptOut, OptOut, ReadRemainder, RefuseText, decide, play
+from edge.domain.decisions import ClaimTurn, Degrade, LateOptOut, OptOut, ReadRemainder, RefuseText, ReportLoss
+from edge.domain.dialogue import Dialogue, decide, play
 from edge.domain.occurrences import (
     Answered,
     MessageAwaited,
     Occurrence,
     RemainderReported,
+    StreamEnded,
     TextReceived,
     UtteranceReceived,
 )
@@ -49,7 +62,7 @@ from telephony.instructions import (
 from telephony.provider import Report
 
 MAX_CLAIMS = 4
-"""How often an utterance tries to claim a turn; two simultaneous writers need two."""
+"""How often an utterance tries to claim a turn; two simultaneous writers need two. The report of a loss is one try."""
 
 
 _FACTS = (SpeechHeard, ConversationEnded, AudioFailed)
@@ -67,9 +80,11 @@ class _Loaded:
 class DialogueService:
     """Turn-taking on the lines of calls. Methods raise UnknownCall, and Unavailable if the log cannot be used."""
 
-    def __init__(self, log: CallLog, speech: Speech) -> None:
+    def __init__(self, log: CallLog, speech: Speech, *, has_streams: bool = False) -> None:
+        """`has_streams`: whether the installation has an address for media streams."""
         self._log = log
         self._speech = speech
+        self._has_streams = has_streams
 
     async def read_traceparent(self, call_id: UUID) -> str | None:
         """Returns the trace context of the call's newest state, or none if it cannot be read."""
@@ -111,6 +126,11 @@ class DialogueService:
                     return await self._opt_out(loaded, opt_out)
                 case LateOptOut() as opt_out:
                     return await self._late_opt_out(loaded, opt_out)
+                case ReportLoss() as loss:
+                    await report_loss(self._log, loaded.newest, loss)
+                case Degrade(reason, instruction):
+                    await report_degradation(self._log, loaded.newest, reason)
+                    return instruction
                 case RefuseText():
                     status = loaded.dialogue.status
                     state = "ending" if status is CallStatus.IN_PROGRESS else status.value
@@ -133,7 +153,7 @@ class DialogueService:
 
     async def _decide(
         self, loaded: _Loaded, occurrence: Occurrence
-    ) -> Instruction | ClaimTurn | OptOut | LateOptOut | RefuseText:
+    ) -> Instruction | ClaimTurn | OptOut | LateOptOut | ReportLoss | Degrade | RefuseText:
         dialogue = loaded.dialogue
         while isinstance(decision := decide(dialogue, occurrence), ReadRemainder):
             call, sequence = call_in(loaded.newest), dialogue.sequence_of(decision.turn)
@@ -176,16 +196,29 @@ class DialogueService:
                 last_decision(self._log, call_id),
                 self._log.last_of_any_node(AudioFailed.subject_for(call_id)),  # it failed before the callee answered
             )
-            return _loaded(newest, [failed] if failed else [], occurrence)
+            facts = [failed] if failed else []
+            if call_in(newest).mode is ConversationMode.LIVE:
+                degraded = await self._log.last(MediaDegraded.subject_for(call_id))
+                facts = [*facts, *([degraded] if degraded else [])]
+            return self._loaded(newest, facts, occurrence)
+        if isinstance(occurrence, StreamEnded):
+            newest = await last_decision(self._log, call_id)
+            facts = await read_facts(self._log, call_id, STREAM_FACTS, after_sequence=0)
+            return self._loaded(newest, facts, occurrence)
         if isinstance(occurrence, MessageAwaited):
             newest, heard, failed = await asyncio.gather(
                 last_decision(self._log, call_id),
                 self._log.last(SpeechHeard.subject_for(call_id)),
                 self._log.last(AudioFailed.subject_for(call_id)),
             )
-            return _loaded(newest, [fact for fact in (heard, failed) if fact], occurrence)
+            return self._loaded(newest, [fact for fact in (heard, failed) if fact], occurrence)
         newest = await last_decision(self._log, call_id)
-        return _loaded(newest, await self._read_facts(call_in(newest), occurrence, is_exact=is_exact), occurrence)
+        return self._loaded(newest, await self._read_facts(call_in(newest), occurrence, is_exact=is_exact), occurrence)
+
+    def _loaded(self, newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occurrence) -> _Loaded:
+        loaded = _loaded(newest, facts, occurrence)
+        streams = streams_of(facts, loaded.dialogue.attempt, is_configured=self._has_streams)
+        return replace(loaded, dialogue=replace(loaded.dialogue, streams=streams))
 
     async def _read_facts(
         self, call: Call, occurrence: UtteranceReceived | RemainderReported | TextReceived, *, is_exact: bool
@@ -238,6 +271,7 @@ def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occur
         is_after_beep=call.is_after_beep,
         has_failed_message=any(_has_failed_message(stored.event, call.attempt) for stored in facts),
         opt_out_key=None if call.opt_out_key == NO_OPT_OUT_KEY else call.opt_out_key,
+        mode=call.mode,
     )
     for stored, event in heard:
         if event.attempt != call.attempt:

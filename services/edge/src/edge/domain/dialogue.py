@@ -38,6 +38,11 @@ and the message is played. What the callee says meanwhile is no turn of a conver
 was heard, and the words are not those of a voicemail, a person has answered. The utterance then claims its turn, and
 the conversation goes on (docs/adr/0041).
 
+Live conversations
+------------------
+In a live conversation voice claims the turns, and the audio of both is a media stream. The edge opens the stream, and
+says what is next when it has ended (`edge.domain.streams`): the end of the call, another stream, or turns from here on.
+
 Reading the remainder takes time. `decide` therefore returns `ReadRemainder` only when it needs the text, and is called
 again with it, at most once.
 """
@@ -47,21 +52,34 @@ from typing import assert_never
 from uuid import UUID
 
 from contracts.opt_out_phrases import is_opt_out
-from contracts.vocabulary import CallStatus
+from contracts.vocabulary import CallStatus, ConversationMode
+from edge.domain.decisions import (
+    ClaimTurn,
+    Decision,
+    Degrade,
+    LateOptOut,
+    OptOut,
+    ReadRemainder,
+    RefuseText,
+    ReportLoss,
+)
 from edge.domain.machine_words import is_of_voicemail
 from edge.domain.occurrences import (
     Answered,
     MessageAwaited,
     Occurrence,
     RemainderReported,
+    StreamEnded,
     TextReceived,
     UtteranceReceived,
 )
+from edge.domain.streams import NO_STREAMS, Streams
 from telephony.instructions import (
     GREETING_TURN,
     HangUp,
     Instruction,
     Listen,
+    OpenStream,
     PlayGreeting,
     PlayMessage,
     PlayTurn,
@@ -69,7 +87,6 @@ from telephony.instructions import (
     RestartMessage,
     SpeakMessage,
     SpeakText,
-    Utterance,
 )
 
 
@@ -106,58 +123,15 @@ class Dialogue:
     """Whether voice has failed to synthesize the message in this attempt."""
     opt_out_key: str | None = None
     """The key by which the callee asks for no more calls; none if no key is heard."""
+    mode: ConversationMode = ConversationMode.TURN_BASED
+    streams: Streams = NO_STREAMS
+    """Of a live conversation, when it is answered and after each stream."""
 
     def sequence_of(self, turn: int) -> int:
         """Returns the sequence of the turn's `speech.heard`, or 0 if it is not known."""
         if turn == self.claimed_turn:
             return self.claimed_turn_sequence
         return self.last_turn_sequence if turn == self.last_turn else 0
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimTurn:
-    """Append `speech.heard` at `turn`; its reply is played next.
-
-    `is_of_person`: append also that a person has answered, and not the machine that was found.
-    """
-
-    turn: int
-    utterance: Utterance
-    is_of_person: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRemainder:
-    """Read the unplayed remainder of `turn`, then decide again. No `sentence`: from the first unplayed one, if any."""
-
-    turn: int
-    sentence: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OptOut:
-    """Append that the callee pressed the opt-out key in this attempt, then say goodbye."""
-
-    attempt: int
-    key: str
-    event_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class LateOptOut:
-    """Append the words by which the callee opted out after the end of the conversation, then say goodbye."""
-
-    attempt: int
-    turn: int
-    utterance: Utterance
-
-
-@dataclass(frozen=True, slots=True)
-class RefuseText:
-    """Refuse a text: no conversation is in progress."""
-
-
-Decision = Instruction | ClaimTurn | ReadRemainder | OptOut | LateOptOut | RefuseText
 
 
 def decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
@@ -176,6 +150,10 @@ def _decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
             return LateOptOut(occurrence.attempt, turn, occurrence.utterance)
         case TextReceived():
             return _after_text(dialogue, occurrence)
+        case StreamEnded(attempt=dialogue.attempt, generation=generation) if dialogue.streams.has_opted_out(generation):
+            return OptOut(
+                dialogue.attempt, dialogue.opt_out_key or "", f"{dialogue.call_id}/{dialogue.attempt}/{generation}"
+            )
         case _ if not dialogue.is_line_open or occurrence.attempt != dialogue.attempt:
             return HangUp()
         case Answered():
@@ -186,6 +164,8 @@ def _decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
             return _after_remainder(dialogue, occurrence)
         case MessageAwaited():
             return _after_machine(dialogue, occurrence)
+        case StreamEnded():
+            return _after_stream(dialogue, occurrence.generation)
         case _:
             assert_never(occurrence)
 
@@ -215,6 +195,16 @@ def _after_text(dialogue: Dialogue, received: TextReceived) -> Decision:
 
 
 def _after_answer(dialogue: Dialogue) -> Decision:
+    is_live = dialogue.mode is ConversationMode.LIVE and not dialogue.streams.is_degraded
+    if is_live and (degradation := dialogue.streams.degradation_after(0)) is None:
+        return OpenStream(dialogue.call_id, dialogue.attempt, generation=1)
+    in_turns = _after_answer_in_turns(dialogue)
+    if is_live and degradation is not None and not isinstance(in_turns, ReadRemainder):
+        return Degrade(degradation, in_turns)
+    return in_turns
+
+
+def _after_answer_in_turns(dialogue: Dialogue) -> Instruction | ReadRemainder:
     if dialogue.has_failed_audio:
         if dialogue.remainder is None:
             return ReadRemainder(GREETING_TURN)
@@ -268,6 +258,32 @@ def _after_machine(dialogue: Dialogue, awaited: MessageAwaited) -> Decision:
     if dialogue.has_failed_message and not awaited.is_after_spoken_text:
         return SpeakMessage(*line, dialogue.message, sequence, is_interruptible)
     return HangUp() if awaited.is_finished else PlayMessage(*line, sequence, is_interruptible)
+
+
+def _after_stream(dialogue: Dialogue, generation: int) -> Decision:
+    """Opens the next stream, or goes on in turns. The end of a conversation is the end of the call."""
+    streams = dialogue.streams
+    if loss := streams.reason_of_loss(generation):
+        return ReportLoss(generation, loss)
+    if dialogue.message is not None:
+        return RestartMessage(dialogue.call_id, dialogue.attempt)
+    if streams.is_over(generation, dialogue.last_turn, has_ended=dialogue.has_ended):
+        return HangUp()
+    if streams.is_degraded:
+        return _in_turns(dialogue)
+    degradation = streams.degradation_after(generation)
+    if degradation is None:
+        return OpenStream(dialogue.call_id, dialogue.attempt, generation + 1)
+    return Degrade(degradation, _in_turns(dialogue))
+
+
+def _in_turns(dialogue: Dialogue) -> Instruction:
+    """Returns the instruction that plays the last turn, or awaits the next one if the last one was heard."""
+    turn, sequence = dialogue.last_turn, dialogue.sequence_of(dialogue.last_turn)
+    if turn not in dialogue.streams.played_turns:
+        return play(dialogue, turn)
+    listen = Listen(dialogue.call_id, dialogue.attempt, dialogue.language, turn, sequence)
+    return _hearing_keys(dialogue, listen)
 
 
 def _after_remainder(dialogue: Dialogue, reported: RemainderReported) -> Decision:

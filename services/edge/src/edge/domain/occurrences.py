@@ -56,10 +56,18 @@ class MessageAwaited:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """A media stream of the call has ended, for whatever reason."""
+
+    attempt: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class TextReceived:
     """A person has sent a text over REST in place of an utterance. It belongs to the call's last attempt."""
 
     utterance: Utterance
 
 
-Occurrence = Answered | UtteranceReceived | RemainderReported | MessageAwaited | TextReceived
+Occurrence = Answered | UtteranceReceived | RemainderReported | MessageAwaited | StreamEnded | TextReceived

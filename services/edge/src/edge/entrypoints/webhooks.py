@@ -20,7 +20,7 @@ from chassis import tracing
 from chassis.path_numbers import MAX_PATH_NUMBER
 from edge.application.dialogue import DialogueService
 from edge.application.errors import UnknownCall
-from edge.domain.occurrences import MessageAwaited, RemainderReported, UtteranceReceived
+from edge.domain.occurrences import MessageAwaited, RemainderReported, StreamEnded, UtteranceReceived
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.problems import problem
 from edge.metrics import WEBHOOK_SECONDS, WEBHOOKS
@@ -128,6 +128,16 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         report = provider.parse_message(call_id, attempt, _form_of(request), is_finished=is_finished)
         awaited = MessageAwaited(attempt, is_finished, is_after_spoken_text)
         return render(await dialogue.leave_message(report, awaited))
+
+    @router.post(Webhook.STREAM_ENDED.template, name=Webhook.STREAM_ENDED, **options)
+    async def stream_ended(
+        _: Request,
+        call_id: UUID,
+        attempt: Attempt,
+        generation: Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER, description="streams count from 1 in each attempt")],
+    ) -> Response:
+        """A media stream has ended: another one is opened, the conversation goes on in turns, or the call ends."""
+        return render(await dialogue.respond(call_id, StreamEnded(attempt, generation)))
 
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
     async def remainder(
