@@ -100,7 +100,7 @@ class RestartMessage:
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
-    """Connect the audio of both to voice, then report the end of this media stream, whatever ended it.
+    """Connect the audio of both to voice, then report the end of this media stream.
 
     `generation`: the number of the stream in its attempt, from 1.
     """

@@ -50,7 +50,7 @@ class Webhook(StrEnum):
     CLASSIFICATION = "amd"
     """Answering-machine detection has finished."""
     STREAM_ENDED = "live"
-    """A media stream of the call has ended, for whatever reason; the provider asks for the next instruction."""
+    """A media stream of the call has ended; the provider asks for the next instruction."""
 
     @property
     def template(self) -> str:

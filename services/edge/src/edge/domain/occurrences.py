@@ -57,7 +57,7 @@ class MessageAwaited:
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded:
-    """A media stream of the call has ended, for whatever reason."""
+    """A media stream of the call has ended."""
 
     attempt: int
     generation: int

@@ -1,6 +1,6 @@
 """The media streams of an attempt, and when a live conversation goes on in turns (docs/live.md).
 
-Whatever ends a stream, the provider asks for the next instruction. So no process has to hand a call over to another:
+At every end of a stream the provider asks for the next instruction. So no process has to hand a call over to another:
 the answer follows from the log. A stream whose process said nothing is first reported as lost. A conversation whose
 streams fail goes on in turns, because a call is worth more than its mode.
 """
