@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from contracts import AudioRequested, ReplyGenerated, SpeechHeard, ToolCall
+from contracts import AudioRequested, ReplyGenerated, SpeechHeard, SpeechInterrupted, ToolCall
+from contracts.vocabulary import InterruptionReason
 
 
 def an_utterance(call_id: UUID, turn: int, text: str, *, attempt: int = 1) -> SpeechHeard:
@@ -29,4 +30,17 @@ def a_reply(
         latency_seconds=1,
         is_fallback=is_fallback,
         tool_calls=tools,
+    )
+
+
+def an_interruption(call_id: UUID, turn: int, heard: str, *, sentence: int = 0, attempt: int = 1) -> SpeechInterrupted:
+    """Returns the event that reports how much of a reply the callee heard."""
+    return SpeechInterrupted(
+        call_id=call_id,
+        attempt=attempt,
+        turn=turn,
+        sentence=sentence,
+        heard=heard,
+        heard_seconds=1,
+        reason=InterruptionReason.WORDS,
     )

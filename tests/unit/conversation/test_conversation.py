@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.builders.calls import a_call
 from tests.builders.events import call_created, status_changed
-from tests.builders.turns import a_reply, a_sentence, an_utterance
+from tests.builders.turns import a_reply, a_sentence, an_interruption, an_utterance
 
 from contracts import (
     CallStatus,
@@ -34,6 +34,7 @@ NOTE = ToolCall(name="note", arguments={"field": "hour", "value": "a las diez"})
 utterance = partial(an_utterance, CALL.call_id)
 sentence = partial(a_sentence, CALL.call_id)
 reply = partial(a_reply, CALL.call_id)
+interruption = partial(an_interruption, CALL.call_id)
 
 
 def conversation(*events: Event, attempt: int = 1) -> Conversation:
@@ -216,3 +217,45 @@ def test_two_fallbacks_end_the_conversation_only_in_a_row() -> None:
 
 def test_the_spanish_fallback_is_fixed() -> None:
     assert phrases_of("es-MX").fallback == "Lo siento, estoy experimentando problemas técnicos."
+
+
+def test_the_history_of_the_model_ends_where_the_sound_ended() -> None:
+    interrupted = conversation(
+        interruption(0, "Hola, Ana"),
+        utterance(1, "¿Quién es?"),
+        reply(1, "La clínica. Su cita es mañana."),
+        interruption(1, "La clínica. Su cita"),
+        utterance(2, "¿Qué clínica?"),
+    )
+    instructions, *said = messages_for(interrupted)
+    assert said[-4:] == [
+        AgentMessage("Hola, Ana…"),
+        CalleeMessage("¿Quién es?"),
+        AgentMessage("La clínica. Su cita…"),
+        CalleeMessage("¿Qué clínica?"),
+    ]
+    assert isinstance(instructions, Instructions)
+    assert "can interrupt you" in instructions.text
+    assert "can interrupt you" not in getattr(messages_for(conversation(utterance(1, "Sí")))[0], "text", "")
+
+
+def test_an_unheard_reply_leaves_its_tool_calls_and_no_words() -> None:
+    unheard = conversation(
+        interruption(0, ""),
+        utterance(1, "A las diez"),
+        reply(1, "Anotado.", NOTE),
+        interruption(1, ""),
+        utterance(2, "o a las once"),
+    )
+    callee, agent, result, last = messages_for(unheard)[-4:]
+    assert (callee, last) == (CalleeMessage("A las diez"), CalleeMessage("o a las once"))
+    assert isinstance(agent, AgentMessage)
+    assert (agent.text, len(agent.tool_uses)) == ("", 1)
+    assert isinstance(result, ToolResult)
+    assert not any(isinstance(one, AgentMessage) and "Hola" in one.text for one in messages_for(unheard))
+
+
+def test_an_interruption_of_another_attempt_changes_nothing() -> None:
+    events = [utterance(1, "Sí"), reply(1, "La clínica.")]
+    other = interruption(1, "La", attempt=2)
+    assert conversation(*events, other) == conversation(*events)

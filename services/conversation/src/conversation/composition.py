@@ -11,6 +11,7 @@ from chassis.bus_clock import running_clock
 from chassis.serve import Bus, operations
 from contracts.buckets import ANSWERS
 from contracts.streams import CALLS
+from conversation.adapters.interruptions import following_interruptions
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
@@ -30,6 +31,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         clock = await stack.enter_async_context(running_clock(bus.client))
         turns = Turns(bus.log(CALLS, clock.now), models, cache, deadline_seconds=settings.turn_deadline_seconds)
         subscribe_handlers(bus.broker, turns)
+        await stack.enter_async_context(following_interruptions(bus.client, turns.interrupt))
         yield Starlette(routes=operations(bus.client))
 
 

@@ -16,6 +16,9 @@ FIRST_SENTENCE_SECONDS = Histogram(
 TURN_SECONDS = Histogram("centralita_turn_seconds", "From the start of a turn to its last sentence", buckets=_BUCKETS)
 TOKENS = Counter("centralita_model_tokens_total", "Tokens of requests to models, as the vendor counts them", ["kind"])
 MODEL_FAILURES = Counter("centralita_model_failures_total", "Failed requests to models, by reason", ["reason"])
+INTERRUPTED_REPLIES = Counter(
+    "centralita_interrupted_replies", "Replies whose generation was cancelled, because the callee interrupted them"
+)
 CONVERSATIONS_ENDED = Counter(
     "centralita_conversations_ended_total", "Conversations that ended, by disposition", ["disposition"]
 )

@@ -26,16 +26,30 @@ other one publishes nothing, and the message is delivered to it again later. Sen
   the model is not asked again, because the callee has heard the beginning of its answer.
 - *The turn has neither.* It is answered.
 
+**Interruptions.** In a live conversation the callee may speak while a reply is still generated. Then nobody hears the
+rest of it: its generation is cancelled, and the turn is closed with the sentences so far. That is a hint only, which
+may be lost: voice plays the reply to the newest utterance, and the history has what was heard.
+
 All events have ids that follow from call, attempt and turn, or a guard, so a repeated append is stored once.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioRequested, Call, CallDecision, ConversationEnded, ReplyGenerated, SpeechHeard
+from contracts import (
+    AudioRequested,
+    Call,
+    CallDecision,
+    ConversationEnded,
+    ReplyGenerated,
+    SpeechHeard,
+    SpeechInterrupted,
+)
 from contracts.filters import call_facts_filter, call_state_filter
 from contracts.opt_out_phrases import is_opt_out
 from conversation.application.model_chain import Answer
@@ -43,10 +57,10 @@ from conversation.application.replies import ReplyGenerator
 from conversation.application.turn_events import TurnClaimed, TurnEvents
 from conversation.domain.conversation import Conversation, Turn
 from conversation.domain.ending import decide_ending, late_opt_out
-from conversation.metrics import count_ending
+from conversation.metrics import INTERRUPTED_REPLIES, count_ending
 from conversation.ports import AnswerCache, Model
 
-_KINDS = (SpeechHeard, AudioRequested, ReplyGenerated, ConversationEnded)
+_KINDS = (SpeechHeard, AudioRequested, ReplyGenerated, SpeechInterrupted, ConversationEnded)
 """The facts of which a conversation consists. Others are not decoded."""
 
 logger = structlog.get_logger()
@@ -67,6 +81,8 @@ class Turns:
         self._log = log
         self._replies = ReplyGenerator(models, answer_cache, deadline_seconds=deadline_seconds)
         self._deadline = timedelta(seconds=deadline_seconds)
+        self._generations: dict[tuple[UUID, int, int], asyncio.Task[Answer]] = {}
+        """The running generations by call, attempt and turn."""
 
     async def answer(self, heard: StoredEvent[SpeechHeard]) -> None:
         """Answers one utterance; ignores it if its attempt is over. Raises TurnClaimed: handle it again later."""
@@ -93,6 +109,13 @@ class Turns:
         if ended and await events.end_conversation(ended):
             count_ending(ended.disposition)
 
+    def interrupt(self, interrupted: SpeechInterrupted) -> None:
+        """Cancels the generation of replies that nobody hears: that of the interrupted turn, and those before it."""
+        for (call_id, attempt, turn), generation in self._generations.items():
+            is_of_attempt = (call_id, attempt) == (interrupted.call_id, interrupted.attempt)
+            if is_of_attempt and turn <= interrupted.turn:
+                generation.cancel()
+
     async def _load_live(self, utterance: SpeechHeard) -> StoredEvent[CallDecision] | None:
         """Returns the state of the call if the attempt of the utterance may use its line; else none."""
         for read in (self._log.last_of_any_node, self._log.last):
@@ -118,9 +141,25 @@ class Turns:
             self._check_abandoned(conversation, turn, stored)
             answer, sentences = self._replies.recover(conversation, turn.sentences), list(turn.sentences)
         else:
-            answer, sentences = await self._replies.generate(conversation, events), events.sentences
+            answer, sentences = await self._generate(conversation, turn, events), events.sentences
         reply = _reply_of(conversation, turn, answer, sentences, events.elapsed_seconds)
         return reply.model_copy(update={"last_sentence": events.last_sentence})
+
+    async def _generate(self, conversation: Conversation, turn: Turn, events: TurnEvents) -> Answer:
+        """Returns the answer to the last utterance, or as much of it as was published before it was interrupted."""
+        generation = asyncio.create_task(self._replies.generate(conversation, events))
+        key = conversation.call.call_id, conversation.attempt, turn.number
+        self._generations[key] = generation
+        try:
+            await asyncio.wait({generation})
+        finally:
+            self._generations.pop(key, None)
+            generation.cancel()
+            await asyncio.gather(generation, return_exceptions=True)
+        if generation.cancelled():
+            INTERRUPTED_REPLIES.inc()
+            return self._replies.recover(conversation, events.sentences)
+        return generation.result()
 
     def _check_abandoned(self, conversation: Conversation, turn: Turn, stored: list[StoredEvent]) -> None:
         """Raises TurnClaimed while the replica that published this turn's sentences may still answer."""

@@ -12,6 +12,7 @@ from contracts import (
     Event,
     ReplyGenerated,
     SpeechHeard,
+    SpeechInterrupted,
     ToolCall,
 )
 from contracts.opt_out_phrases import is_opt_out
@@ -20,6 +21,8 @@ from contracts.script import render_fallback_line, used_variables, without_fallb
 from conversation.domain.screening import MAX_SCREENED_TURNS, is_screening_prompt
 
 GREETING_TURN = 0
+INTERRUPTED = "…"
+"""Follows the last word that the callee heard of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +30,20 @@ class Turn:
     """An utterance of the callee and as much of the reply as the log contains.
 
     `utterance` is the transcript: empty if the callee was silent, none if the log has no utterance for this turn.
+    `heard` are the words of the reply that were heard before it was interrupted; none if it was not interrupted.
     """
 
     number: int
     utterance: str | None = None
     sentences: tuple[str, ...] = ()
     reply: ReplyGenerated | None = None
+    heard: str | None = None
 
     @property
     def reply_text(self) -> str:
-        """The words of the agent."""
+        """The words of the agent, as far as the callee heard them. `INTERRUPTED` follows what was heard last."""
+        if self.heard is not None:
+            return _interrupted(self.heard)
         return self.reply.text if self.reply else " ".join(self.sentences)
 
     @property
@@ -66,6 +73,8 @@ class Conversation:
     fallback_line: str | None = None
     turns: tuple[Turn, ...] = ()
     has_ended: bool = False
+    heard_greeting: str | None = None
+    """The words of the greeting that were heard before it was interrupted; none if it was not interrupted."""
 
     @classmethod
     def of(cls, events: Sequence[Event], attempt: int) -> Self | None:
@@ -99,6 +108,10 @@ class Conversation:
                 return self._with(replace(turn, sentences=(*turn.sentences, text)))
             case ReplyGenerated(attempt=self.attempt):
                 return self.with_reply(event)
+            case SpeechInterrupted(attempt=self.attempt, turn=number, heard=heard):
+                if number == GREETING_TURN:
+                    return replace(self, heard_greeting=heard)
+                return self._with(replace(self.turn(number), heard=heard))
             case ConversationEnded(attempt=self.attempt):
                 return replace(self, has_ended=True)
         return self
@@ -118,6 +131,16 @@ class Conversation:
     def with_reply(self, reply: ReplyGenerated) -> Self:
         """Returns the conversation after this reply."""
         return self._with(replace(self.turn(reply.turn), reply=reply))
+
+    @property
+    def greeting_text(self) -> str:
+        """The words of the greeting, as far as the callee heard them."""
+        return self.greeting if self.heard_greeting is None else _interrupted(self.heard_greeting)
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether the callee did not hear some reply, or the greeting, to its end."""
+        return self.heard_greeting is not None or any(turn.heard is not None for turn in self.turns)
 
     @property
     def is_in_progress(self) -> bool:
@@ -153,3 +176,8 @@ class Conversation:
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """All tool calls of the model in this attempt, in their order."""
         return tuple(call for turn in self.turns if turn.reply for call in turn.reply.tool_calls)
+
+
+def _interrupted(heard: str) -> str:
+    """Returns the words that were heard, with the mark that the rest was not; empty if none was heard."""
+    return heard + INTERRUPTED if heard else ""
