@@ -23,12 +23,13 @@ canvas => {
 }
 """
 """Counts the colours of a canvas."""
+RELOAD_SECONDS = 3 * WAIT_SECONDS
+"""For pages that are loaded until they agree with something else."""
 
 
 async def table_of(page: Page) -> dict[int, list[int]]:
-    """Returns the counts of each interval, by its beginning."""
+    """Returns the counts of each interval, by its beginning; nothing if the page was refused the outcomes."""
     rows = page.locator("#outcomes-table tbody tr")
-    await expect(rows.first).to_be_attached()
     found: dict[int, list[int]] = await rows.evaluate_all(
         "rows => Object.fromEntries(rows.map("
         "row => [row.dataset.at, [...row.cells].slice(1).map(cell => +cell.textContent)]))"
@@ -38,8 +39,8 @@ async def table_of(page: Page) -> dict[int, list[int]]:
 
 async def equal_table(run: SampleRun, page: Page, path: str) -> dict[int, list[int]]:
     """Returns the table of a page once it equals the answer of the REST API: calls of other tests may go on."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while (table := await table_of(page)) != await answered(run, path):
+    async with asyncio.timeout(RELOAD_SECONDS):
+        while not (table := await table_of(page)) or table != await answered(run, path):
             await asyncio.sleep(0.5)
             await page.reload(wait_until="domcontentloaded")
     return table
@@ -78,7 +79,7 @@ async def test_the_table_is_reached_by_keyboard_and_a_link_of_a_reason_lists_its
     await page.keyboard.press("Enter")
     await expect(page.locator("#outcomes-table")).to_be_visible()
 
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(RELOAD_SECONDS):
         while not await has_as_many_calls_as_its_first_reason(page):  # calls of other tests may end meanwhile
             await asyncio.sleep(0.5)
             await visit.open(f"/campaigns/{CAMPAIGN}")
@@ -87,9 +88,11 @@ async def test_the_table_is_reached_by_keyboard_and_a_link_of_a_reason_lists_its
 async def has_as_many_calls_as_its_first_reason(page: Page) -> bool:
     """Follows the link of a reason. Returns whether the list has as many calls as the page of the campaign counts."""
     row = page.locator("#reasons tr", has=page.locator("a")).first
+    if not await row.count():  # the page was refused the outcomes
+        return False
     count = int(await row.locator("td").inner_text())
     await row.locator("a").click()
-    await expect(page.get_by_role("heading", name="Calls", level=1)).to_be_visible()
+    await expect(page).to_have_url(re.compile(r"/calls\?"))
     await page.wait_for_load_state("domcontentloaded")
     return await page.locator("table tbody tr").count() == count
 
