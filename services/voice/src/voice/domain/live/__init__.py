@@ -1,0 +1,1 @@
+"""Live conversations: the vendors' protocols, and the rules of playing, listening and taking turns, without I/O."""
