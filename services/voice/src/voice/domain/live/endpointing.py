@@ -1,0 +1,296 @@
+"""When the callee's turn is over: commit early, decide late.
+
+After a short silence the transcript is requested (a commit), which ends nothing: it arrives while the silence is still
+being counted. If the callee goes on, the text is a segment of the same turn. The turn is over when the silence is as
+long as its text asks for, and the text is there. So the turn ends max(500, 220 + transcription) ms after the last
+sound, not 500 + transcription. The lengths are those of `TurnPolicy`; docs/live.md has them in a table.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from voice.domain.live.turn_policy import TurnPolicy, asks_for_details, turn_over_seconds, words_of
+from voice.domain.live.voicing import VoicedWindow
+
+START_FRAMES = (3, 5)
+"""Speech begins when 3 of 5 frames are voiced."""
+_ONSET_SECONDS = 0.06
+_RETRY_SECONDS = 0.3
+"""A commit needs that much new audio."""
+_THROTTLED_SECONDS = 0.06
+_MAX_COMMIT_AFTER_SECONDS = 0.4
+_DOUBLED_SECONDS = 0.25
+_UNVOICED_PARTIALS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nothing has to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Request the transcript of the audio sent so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOver:
+    """The callee's turn is over.
+
+    `text` is empty if a voice was heard and no transcript came. `segments` is the number of its pieces.
+    `spoken_seconds` is the time from its first to its last sound, `endpoint_seconds` from then to the decision, and
+    `transcription_seconds` from the last commit to its transcript (none if it did not come).
+    """
+
+    text: str
+    segments: int
+    spoken_seconds: float
+    endpoint_seconds: float
+    transcription_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriberSilent:
+    """Commits in a row were not answered: the transcriber is down."""
+
+
+Decision = Nothing | Commit | TurnOver | TranscriberSilent
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What the callee has said since the last turn was over."""
+
+    began_at: float | None = None
+    segments: list[str] = field(default_factory=list)
+    is_without_transcript: bool = False
+    needed_seconds: float | None = None
+    """The silence after which the turn is over; none: to be computed from its text."""
+    transcription_seconds: float | None = None
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.segments)
+
+    def add(self, text: str) -> None:
+        self.segments.append(text)
+        self.needed_seconds = None
+
+
+class Endpointing:
+    """Listens to one callee. Instants are seconds of one monotonic clock; the calls are in the order of time.
+
+    A voice that no transcript came of is a turn with an empty text; a commit that is answered with an empty text was a
+    noise, and ends nothing. Words without a voice count from the second partial transcript on, while we are silent.
+    """
+
+    def __init__(self, language: str, policy: TurnPolicy | None = None) -> None:
+        self._language = language
+        self._policy = policy or TurnPolicy()
+        self._commit_after_seconds = self._policy.commit_after_seconds
+        self._start = VoicedWindow(*START_FRAMES)
+        self._turn = _Turn()
+        self._last_sound_at = 0.0
+        self._is_speaking = False
+        self._needs_commit = False
+        self._may_commit_at = 0.0
+        self._commits: deque[float] = deque()  # instants of those without an answer
+        self._abandoned: deque[str] = deque()  # what was understood of audio whose transcript is not awaited any more
+        self._last_commit_at: float | None = None
+        self._last_transcript = ("", 0.0)
+        self._partial = ""
+        self._unvoiced_partials = 0
+        self._unanswered = 0
+        self._is_asked_for_details = False
+        self._may_end = True
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether the callee speaks, or did so less than `commit_after_seconds` ago."""
+        return self._is_speaking
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the callee has said something that no decision has returned yet."""
+        return self._turn.began_at is not None
+
+    @property
+    def silence_seconds(self) -> float:
+        """How long the callee may be silent after our speech: longer after a question for a number."""
+        policy = self._policy
+        return policy.details_silence_seconds if self._is_asked_for_details else policy.silence_seconds
+
+    def said(self, sentence: str) -> None:
+        """Takes a sentence of ours: a question for a number makes us wait longer, until the callee's turn is over."""
+        if asks_for_details(sentence, self._language):
+            self._is_asked_for_details = True
+            self._turn.needed_seconds = None
+
+    def voiced(self, now: float, is_voiced: bool) -> None:
+        """Takes a frame of 20 ms."""
+        is_start = self._start.add(is_voiced)
+        if self._is_speaking:
+            if is_voiced:
+                self._last_sound_at = now
+            elif now - self._last_sound_at >= self._commit_after_seconds:
+                self._is_speaking = False
+                self._start.reset()
+        elif is_start:
+            self._sound(now, began_at=now - _ONSET_SECONDS)
+            self._is_speaking = True
+
+    def partial(self, text: str, now: float) -> None:
+        """Takes a partial transcript: what was understood since the last commit. An empty one changes nothing."""
+        is_new = bool(text) and text != self._partial
+        self._partial = text or self._partial
+        if not is_new or self._commits or self._is_speaking:
+            return
+        self._unvoiced_partials += 1
+        is_quiet_voice = self._unvoiced_partials >= _UNVOICED_PARTIALS and len(words_of(text)) > 1 and self._may_end
+        if self.has_spoken or is_quiet_voice:
+            self._sound(now, began_at=now)
+
+    def committed(self, text: str, now: float) -> None:
+        """Takes the transcript of a commit. One that repeats the last one without a commit is ignored."""
+        last_text, last_at = self._last_transcript
+        if text and text == last_text and (not self._commits or now - last_at < _DOUBLED_SECONDS):
+            return
+        self._last_transcript = (text, now)
+        self._unanswered = 0
+        if self._abandoned:
+            abandoned = self._abandoned.popleft()
+            if _is_alike(text, abandoned):
+                return
+        elif not self._commits and not text:
+            return
+        if self._commits:
+            self._turn.transcription_seconds = now - self._commits.popleft()
+        self._partial = ""
+        if text:
+            if self._turn.began_at is None:  # a late transcript, or one of a commit in silence
+                self._turn.began_at = self._last_sound_at = now
+            self._turn.add(text)
+
+    def throttled(self, now: float) -> None:
+        """Takes the refusal of a commit: it is repeated, and later ones wait for a longer silence."""
+        if not self._commits:
+            return
+        self._commits.pop()
+        self._needs_commit = True
+        self._may_commit_at = now + _RETRY_SECONDS
+        self._commit_after_seconds = min(self._commit_after_seconds + _THROTTLED_SECONDS, _MAX_COMMIT_AFTER_SECONDS)
+
+    def reopened(self, now: float) -> None:
+        """Takes that the transcriber's session was replaced: what was not committed counts as the partials had it."""
+        self._commits.clear()
+        self._abandoned.clear()
+        self._last_commit_at = now
+        if self._is_speaking:
+            self._take_partial()
+        elif self.has_spoken:
+            self._needs_commit = False
+            self._turn.is_without_transcript = not self._take_partial() and not self._turn.segments
+
+    def discard(self) -> None:
+        """Forgets what the callee has said in this turn: it was a sound, or only signalled attention."""
+        self._abandon()
+        self._end_turn()
+        self._is_speaking = False
+        self._start.reset()
+
+    def decide(self, now: float, *, may_end: bool = True) -> Decision:
+        """Returns what has to be done now. Call it after each frame, and at least every 100 ms.
+
+        `may_end` is false while our speech is audible or paused: the turn goes on, and its transcript is requested.
+        """
+        self._may_end = may_end
+        if self._last_commit_at is None:
+            self._last_commit_at = now
+        if now - self._last_sound_at < self._commit_after_seconds and self.has_spoken:
+            return _NOTHING
+        if self._needs_commit:
+            return self._commit(now) if now >= self._may_commit_at else _NOTHING
+        if self._commits:
+            return self._await_transcript(now)
+        if self.has_spoken and not self._turn.segments and not self._turn.is_without_transcript:
+            self._end_turn()  # a noise
+        if may_end and self.has_spoken and now - self._last_sound_at >= self._needed_seconds():
+            return self._turn_over(now)
+        if now - self._last_commit_at >= self._policy.recommit_seconds:
+            self._last_commit_at = now
+            return Commit()
+        return _NOTHING
+
+    def _sound(self, now: float, *, began_at: float) -> None:
+        if self._turn.began_at is None:
+            self._turn.began_at = began_at
+        self._last_sound_at = now
+        self._needs_commit = True
+        self._unvoiced_partials = 0
+
+    def _commit(self, now: float) -> Commit:
+        self._needs_commit = False
+        self._commits.append(now)
+        self._last_commit_at = now
+        return Commit()
+
+    def _await_transcript(self, now: float) -> Decision:
+        if now - self._commits[-1] < self._policy.transcript_seconds:
+            return _NOTHING
+        self._abandon()
+        if self._take_partial() or self._turn.segments:
+            return _NOTHING  # the next decision counts the silence
+        self._turn.is_without_transcript = True
+        self._unanswered += 1
+        if self._unanswered < self._policy.max_unanswered:
+            return _NOTHING
+        self._unanswered = 0
+        return TranscriberSilent()
+
+    def _abandon(self) -> None:
+        self._abandoned.extend(self._partial for _ in self._commits)
+        self._commits.clear()
+
+    def _take_partial(self) -> bool:
+        """Has the partial transcript count as a segment, and returns whether there is one."""
+        partial, self._partial = self._partial, ""
+        if partial:
+            self._turn.add(partial)
+        return bool(partial)
+
+    def _needed_seconds(self) -> float:
+        """Returns the silence after which the turn is over, by its text and by what we asked for."""
+        turn = self._turn
+        if turn.needed_seconds is None:
+            turn.needed_seconds = turn_over_seconds(
+                turn.text, self._language, self._policy, is_asked_for_details=self._is_asked_for_details
+            )
+        return turn.needed_seconds
+
+    def _turn_over(self, now: float) -> TurnOver:
+        turn = self._turn
+        over = TurnOver(
+            turn.text,
+            len(turn.segments),
+            max(0.0, self._last_sound_at - (turn.began_at or 0.0)),
+            now - self._last_sound_at,
+            turn.transcription_seconds,
+        )
+        self._end_turn()
+        self._is_asked_for_details = False
+        return over
+
+    def _end_turn(self) -> None:
+        self._turn = _Turn()
+        self._needs_commit = False
+        self._partial = ""
+        self._unvoiced_partials = 0
+
+
+_NOTHING = Nothing()
+
+
+def _is_alike(text: str, abandoned: str) -> bool:
+    """Returns whether a late transcript says what was understood before: most of its words, or nothing."""
+    words, known = words_of(text), set(words_of(abandoned))
+    return sum(word in known for word in words) * 2 >= len(words)
