@@ -1,11 +1,12 @@
 """The output formats of ElevenLabs that the simulator supports. Each encodes audio block by block."""
 
-import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import lameenc  # type: ignore[import-not-found]
+
+from simulators import mu_law
 
 _FASTEST_QUALITY = 7  # LAME's scale: 2 is best, 7 is fast; for a tone the quality makes no difference
 
@@ -45,7 +46,7 @@ def encode(blocks: Iterator[bytes], output: AudioFormat) -> Iterator[bytes]:
     """Encodes blocks of signed 16-bit mono samples at the format's rate, lazily, block by block."""
     if output.codec == "mp3":
         return _mp3(blocks, output)
-    return blocks if output.codec == "pcm" else map(_mu_law, blocks)
+    return blocks if output.codec == "pcm" else map(mu_law.encode, blocks)
 
 
 def _mp3(blocks: Iterator[bytes], output: AudioFormat) -> Iterator[bytes]:
@@ -59,19 +60,3 @@ def _mp3(blocks: Iterator[bytes], output: AudioFormat) -> Iterator[bytes]:
     for block in blocks:
         yield bytes(encoder.encode(block))
     yield bytes(encoder.flush())
-
-
-def _mu_law(block: bytes) -> bytes:
-    return bytes(_MU_LAW[sample >> 2] for sample in array.array("h", block))
-
-
-def _mu_law_byte(sample: int) -> int:
-    """Encodes a 16-bit sample as a mu-law byte, by the segments of ITU-T G.711."""
-    sign = 0x80 if sample < 0 else 0
-    biased = min(abs(sample), 32635) + 132
-    segment = biased.bit_length() - 8
-    return ~(sign | segment << 4 | biased >> segment + 3 & 0x0F) & 0xFF
-
-
-# Indexed by the upper 14 bits of a sample. The negative half is at the end: Python's negative indexes select it.
-_MU_LAW = bytes(_mu_law_byte(high << 2) for high in (*range(8192), *range(-8192, 0)))

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from simulators.elevenlabs.audio_formats import AudioFormat, encode
-from simulators.elevenlabs.tone_speech import speak
+from simulators.tone_speech import speak
 
 MAX_BYTES = 32 * 1024 * 1024
 
