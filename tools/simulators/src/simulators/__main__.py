@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import uvloop
 
@@ -32,6 +33,8 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     for vendor in ("twilio", "elevenlabs", "openai"):
         parser.add_argument(f"--{vendor}-port", type=int, default=0, help="0: a free port")
     parser.add_argument("--behaviours", type=_weights, help="weights of the callees' behaviours: human=0.6,busy=0.1")
+    parser.add_argument("--language", choices=("en", "es"), default="en", help="of callees on media streams")
+    parser.add_argument("--recordings", type=Path, help="folder for a WAV file and a JSON document of each live call")
     return parser.parse_args(argv)
 
 

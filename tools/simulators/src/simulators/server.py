@@ -3,11 +3,15 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from simulators import elevenlabs, openai, twilio
 from simulators.faults import FaultPlan
 from simulators.serving import serving
+from simulators.spoken_words import SpokenWords
+from simulators.twilio.callee_phrases import Language
 from simulators.twilio.ledger import Ledger
+from simulators.twilio.stream_settings import StreamSettings
 
 DEFAULT_ACCOUNT_SID = "AC" + "0" * 31 + "1"
 DEFAULT_AUTH_TOKEN = "simulated-auth-token"  # noqa: S105 - valid at the simulator only
@@ -43,16 +47,20 @@ async def running(
     elevenlabs_port: int = 0,
     openai_port: int = 0,
     behaviours: Mapping[str, float] | None = None,
+    language: Language = "en",
+    recordings: Path | None = None,
 ) -> AsyncIterator[Simulators]:
     """Runs the three simulators while the block runs.
 
     Port 0 selects a free port; a key of None accepts any key. `speed` is the number of simulated seconds per real
-    second. `behaviours` are the weights of the callees' behaviours. Raises ValueError for an unknown behaviour or a
-    speed that is not positive, OSError for a port in use.
+    second. `behaviours` are the weights of the callees' behaviours. Callees on media streams speak `language`; their
+    calls are recorded in the folder `recordings`. Raises ValueError for an unknown behaviour or a speed that is not
+    positive, OSError for a port in use.
     """
     if speed <= 0:
         raise ValueError("speed must be greater than 0")
     faults = FaultPlan(seed)
+    spoken_words = SpokenWords()
     telephony = twilio.create_app(
         account_sid=twilio_account_sid,
         auth_token=twilio_auth_token,
@@ -60,6 +68,7 @@ async def running(
         speed=speed,
         behaviours=behaviours,
         faults=faults,
+        streams=StreamSettings(spoken_words, language, recordings),
     )
     speech = elevenlabs.create_app(speed=speed, api_key=elevenlabs_api_key, concurrency=elevenlabs_concurrency)
     model = openai.create_app(seed=seed, speed=speed, api_key=openai_api_key)

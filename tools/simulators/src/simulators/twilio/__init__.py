@@ -9,6 +9,7 @@ from simulators.faults import FaultPlan
 from simulators.twilio.account import Account
 from simulators.twilio.control import Control
 from simulators.twilio.rest import RestApi, not_found
+from simulators.twilio.stream_settings import StreamSettings
 
 
 def create_app(
@@ -20,13 +21,14 @@ def create_app(
     behaviours: Mapping[str, float] | None = None,
     faults: FaultPlan | None = None,
     calls_per_second: float = 1.0,
+    streams: StreamSettings | None = None,
 ) -> Starlette:
     """Returns the app; its lifespan ends all calls. `app.state.ledger` is the Ledger.
 
     `speed` is the number of simulated seconds per real second. `behaviours` are weights by name (the default population
     if None). `faults` is the plan that the control route replaces. `calls_per_second`, in simulated time, is the
-    account's dialling rate: calls created faster stay queued. Raises ValueError for an unknown behaviour, a negative
-    weight, or a speed that is not positive.
+    account's dialling rate: calls created faster stay queued. `streams` are the settings of media streams. Raises
+    ValueError for an unknown behaviour, a negative weight, or a speed that is not positive.
     """
     if speed <= 0 or calls_per_second <= 0:
         raise ValueError("speed and calls_per_second must be positive")
@@ -37,6 +39,7 @@ def create_app(
         speed=speed,
         behaviours=behaviours,
         calls_per_second=calls_per_second,
+        streams=streams,
     )
 
     @asynccontextmanager

@@ -15,6 +15,8 @@ from simulators.twilio.callees import Behaviour, Population
 from simulators.twilio.create_parameters import CreateParameters, RequestRefused, read_create
 from simulators.twilio.ledger import CallEntry, ErrorEntry, Ledger, Refusal
 from simulators.twilio.status_callbacks import CallbackFaults, StatusCallbacks
+from simulators.twilio.stream_faults import StreamFaults
+from simulators.twilio.stream_settings import StreamSettings
 from simulators.twilio.twiml_session import Fetch
 from simulators.twilio.webhooks import Webhooks
 
@@ -33,11 +35,13 @@ class Account:
         speed: float,
         behaviours: Mapping[str, float] | None,
         calls_per_second: float,
+        streams: StreamSettings | None = None,
     ) -> None:
         self.account_sid = account_sid
         self.population = Population(seed, behaviours)
         self.ledger = Ledger()
         self.callback_faults = CallbackFaults()
+        self.streams = streams or StreamSettings()
         self._seed, self._speed = seed, speed
         self._dial_interval = 1.0 / (calls_per_second * speed)
         self._next_dial_at = 0.0
@@ -59,7 +63,7 @@ class Account:
             self.ledger.refused.append(Refusal(str(form.get("To", "")), refused.code))
             raise
         callbacks = StatusCallbacks(call, self._webhooks, self._tasks.spawn, lambda: self.callback_faults, self._seed)
-        lifecycle = CallLifecycle(call, self._webhooks, callbacks, self._tasks, self._wait_for_dial)
+        lifecycle = CallLifecycle(call, self._webhooks, callbacks, self._tasks, self._wait_for_dial, self.streams)
         self.ledger.calls.append(call.entry)
         self._lifecycles[call.sid] = lifecycle
         self._tasks.spawn(lifecycle.run())
@@ -90,13 +94,14 @@ class Account:
         await self._lifecycles[call.sid].redirect(twiml if url is None else Fetch("redirect", url, method))
 
     async def reset(self) -> None:
-        """Stops and removes all calls, and clears the ledger, the callees' overrides and the callback faults."""
+        """Stops and removes all calls; clears the ledger, the callees' overrides, faults of callbacks and streams."""
         await self._tasks.cancel_all()
         self._lifecycles.clear()
         self._call_counts.clear()
         self.ledger.clear()
         self.population.reset()
         self.callback_faults = CallbackFaults()
+        self.streams.faults = StreamFaults()
         self._next_dial_at = 0.0
 
     async def aclose(self) -> None:

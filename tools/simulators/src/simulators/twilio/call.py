@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from simulators.twilio.call_clock import CallClock
+from simulators.twilio.callee_phrases import Language
 from simulators.twilio.callees import Callee
 from simulators.twilio.create_parameters import CreateParameters
 from simulators.twilio.ledger import CallEntry
+from simulators.twilio.live_callee import LiveCallee
+from simulators.twilio.recording import Recording
 
 API_VERSION = "2010-04-01"
 FINAL_STATUSES = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
@@ -21,7 +24,11 @@ def now() -> datetime:
 
 @dataclass
 class Call:
-    """An accepted call. Its public status is `entry.status`; `queue_time` is in simulated milliseconds."""
+    """An accepted call. Its public status is `entry.status`; `queue_time` is in simulated milliseconds.
+
+    The last fields are of its media streams: the language of its last <Gather>, the callee and the recording (from the
+    first stream on), and when the last stream ended and the agent was last audible in it, by the event loop's clock.
+    """
 
     account_sid: str
     entry: CallEntry
@@ -33,6 +40,11 @@ class Call:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     queue_time: int = 0
+    language: Language | None = None
+    live_callee: LiveCallee | None = None
+    recording: Recording | None = None
+    stream_ended_at: float | None = None
+    agent_heard_at: float | None = None
 
     @property
     def sid(self) -> str:

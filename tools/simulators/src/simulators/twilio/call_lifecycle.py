@@ -13,8 +13,10 @@ from simulators.twilio.background_tasks import BackgroundTasks
 from simulators.twilio.call import Call, now
 from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.callees import Behaviour
+from simulators.twilio.connect import Connect
 from simulators.twilio.ledger import ErrorEntry, WebhookEntry
 from simulators.twilio.status_callbacks import StatusCallbacks
+from simulators.twilio.stream_settings import StreamSettings
 from simulators.twilio.twiml_session import Fetch, TwimlSession
 from simulators.twilio.webhooks import Webhooks
 
@@ -45,8 +47,10 @@ class CallLifecycle:
         callbacks: StatusCallbacks,
         tasks: BackgroundTasks,
         wait_for_dial: Callable[[], Awaitable[int]],
+        streams: StreamSettings,
     ) -> None:
         self.call = call
+        self._streams = streams
         self._webhooks, self._callbacks, self._tasks = webhooks, callbacks, tasks
         self._wait_for_dial = wait_for_dial
         self._task: asyncio.Task[Ending] | None = None
@@ -119,7 +123,8 @@ class CallLifecycle:
 
     async def _converse(self, start: Fetch | str) -> Ending:
         try:
-            await TwimlSession(self.call, self._webhooks).run(start)
+            connect = Connect(self.call, self._webhooks, self._tasks, self._streams)
+            await TwimlSession(self.call, self._webhooks, connect).run(start)
         except CallEnded as ended:
             return Ending("completed", ended.by)
 
@@ -165,6 +170,8 @@ class CallLifecycle:
             extra["AnsweredBy"] = entry.answered_by
         self._callbacks.report(ending.status, **extra)
         self._ended.set()
+        if call.recording is not None and self._streams.recordings is not None:
+            self._tasks.spawn(asyncio.to_thread(call.recording.write, self._streams.recordings, entry))
 
     async def _sleep(self, seconds: float) -> None:
         """Sleeps for simulated seconds that do not count as connected time."""

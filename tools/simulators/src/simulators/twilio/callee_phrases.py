@@ -53,6 +53,15 @@ GOODBYES: Mapping[Language, tuple[str, ...]] = {
     "en": ("Thank you, goodbye.", "That is all, thanks. Bye.", "Okay, goodbye."),
     "es": ("Gracias, adiós.", "Eso es todo, gracias. Adiós.", "Vale, hasta luego."),
 }
+NUMBERS: Mapping[Language, str] = {
+    "en": "It is six, one, two, [0.9] three, four.",
+    "es": "Es el seis, uno, dos, [0.9] tres, cuatro.",
+}
+"""Phrases with a pause inside; `[0.9]` is 0.9 seconds."""
+BACKCHANNELS: Mapping[Language, tuple[str, ...]] = {
+    "en": ("Mm-hm.", "Uh-huh.", "Right."),
+    "es": ("Ajá.", "Mm-hm.", "Sí, sí."),
+}
 OPT_OUTS: Mapping[Language, str] = {
     "en": "No, thank you. Please take me off your list.",
     "es": "No, gracias. Por favor, no me llamen más.",

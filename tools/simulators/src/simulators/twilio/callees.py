@@ -8,14 +8,17 @@ from enum import StrEnum
 
 from simulators.twilio.callee_phrases import (
     ANSWERS,
+    BACKCHANNELS,
     GOODBYES,
     LONG_ANSWERS,
     MACHINE_GREETING,
+    NUMBERS,
     OPENINGS,
     OPT_OUTS,
     SCREENING_PROMPT,
     Language,
 )
+from simulators.twilio.callee_sounds import CalleeSettings, Interjection, Pause, read_pauses
 
 
 class Behaviour(StrEnum):
@@ -23,6 +26,9 @@ class Behaviour(StrEnum):
 
     `mistaken_human` is a person whom detection takes for a machine; it interrupts what is played. `screened` is one
     whose call-screening assistant asks first who calls. `presses_key` interrupts the first prompt by `OPT_OUT_KEY`.
+    `interrupts` interrupts each reply. `backchannels` says "mm-hm" during each reply and `coughs` makes a noise: both
+    are heard on a media stream only. `dictates` makes a pause inside a number. `hangs_up_speaking` hangs up in the
+    middle of its second utterance.
     """
 
     HUMAN = "human"
@@ -39,6 +45,11 @@ class Behaviour(StrEnum):
     FAX = "fax"
     OPTS_OUT = "opts_out"
     PRESSES_KEY = "presses_key"
+    INTERRUPTS = "interrupts"
+    BACKCHANNELS = "backchannels"
+    COUGHS = "coughs"
+    DICTATES = "dictates"
+    HANGS_UP_SPEAKING = "hangs_up_speaking"
 
 
 DEFAULT_WEIGHTS: Mapping[Behaviour, float] = {
@@ -65,13 +76,16 @@ class Utterance:
     """What a callee says in one turn. All times are simulated seconds.
 
     `delay` passes between the end of the prompt and the utterance. `barge_in_seconds` is how much of the prompt the
-    callee hears before it interrupts; infinite if it does not.
+    callee hears before it interrupts; infinite if it does not. `pauses` are the silences inside the text. With
+    `is_cut_off` the callee hangs up in the middle of it.
     """
 
     text: str
     confidence: float
     delay: float
     barge_in_seconds: float = math.inf
+    pauses: tuple[Pause, ...] = ()
+    is_cut_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,10 +108,12 @@ class Callee:
     ring_seconds: float = 0.0
     listening_seconds: float = math.inf
     max_call_seconds: float = math.inf
+    settings: CalleeSettings = field(default_factory=CalleeSettings)
     _turn: int = 0
     _last_turn: int = 0
     _first_phrase: int = 0
     _silent_turns: int = 0
+    _unspoken: Utterance | None = None
 
     def __post_init__(self) -> None:
         self.ring_seconds = self.draw.uniform(4.0, 8.0)
@@ -114,23 +130,53 @@ class Callee:
 
     def next_utterance(self, language: Language) -> Utterance | None:
         """Begins the next turn and returns its utterance, or None for silence."""
+        if self._unspoken is not None:
+            utterance, self._unspoken = self._unspoken, None
+            return utterance
         self._turn += 1
-        text = self._text(language)
-        if text is None:
+        phrase = self._text(language)
+        if phrase is None:
             self._silent_turns += 1
             return None
+        text, pauses = read_pauses(phrase)
+        confidence, delay = round(self.draw.uniform(0.72, 0.98), 2), self.draw.uniform(0.4, 1.2)
         return Utterance(
             text,
-            confidence=round(self.draw.uniform(0.72, 0.98), 2),
-            delay=self.draw.uniform(0.4, 1.2),
+            confidence,
+            delay if self.settings.delay_seconds is None else self.settings.delay_seconds,
             barge_in_seconds=self._barge_in_seconds(),
+            pauses=pauses,
+            is_cut_off=self.behaviour is Behaviour.HANGS_UP_SPEAKING and self._turn > 1,
         )
+
+    def keep_unspoken(self, utterance: Utterance) -> None:
+        """Returns this utterance again as the next one: the media stream ended before the callee said it."""
+        self._unspoken = utterance
+
+    def interject(self, language: Language) -> Interjection | None:
+        """Returns the sound that the callee makes during the reply of this turn, after `next_utterance`."""
+        if self._turn < 2 or self.behaviour not in (Behaviour.BACKCHANNELS, Behaviour.COUGHS):
+            return None
+        at_seconds = self._seconds_into_reply()
+        if self.behaviour is Behaviour.COUGHS:
+            return Interjection("noise", "", at_seconds)
+        return Interjection("backchannel", self._next_phrase(BACKCHANNELS[language]), at_seconds)
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether a turn has begun before the current one."""
+        return self._turn > 1
+
+    @property
+    def speaks_first(self) -> bool:
+        """Whether the callee speaks its next utterance without waiting for the agent: a machine's greeting."""
+        return self._turn == 1 and self.behaviour in (Behaviour.VOICEMAIL, Behaviour.SCREENED)
 
     def press_key(self) -> KeyPress | None:
         """Returns the key that the callee presses while a prompt is played, or None."""
         if self.behaviour is not Behaviour.PRESSES_KEY:
             return None
-        return KeyPress(OPT_OUT_KEY, barge_in_seconds=self.draw.uniform(1.0, 3.0))
+        return KeyPress(OPT_OUT_KEY, barge_in_seconds=self._seconds_into_reply())
 
     def hangs_up_in_silence(self) -> bool:
         """Returns whether the callee hangs up now: after its goodbye, or after too many silent turns."""
@@ -150,8 +196,13 @@ class Callee:
         return self._text_of_person(self._turn, language)
 
     def _text_of_person(self, turn: int, language: Language) -> str | None:
+        phrases = self.settings.phrases
+        if phrases is not None:
+            return phrases[turn - 1] if turn <= len(phrases) else None
         if turn > self._last_turn:
             return None
+        if turn == 2 and self.behaviour is Behaviour.DICTATES:
+            return NUMBERS[language]
         if turn == self._last_turn:
             return self.draw.choice(GOODBYES[language])
         if self.behaviour is Behaviour.LONG_TALKER:
@@ -163,11 +214,15 @@ class Callee:
         return phrases[(self._first_phrase + self._turn) % len(phrases)]
 
     def _barge_in_seconds(self) -> float:
-        if self.behaviour is Behaviour.MISTAKEN_HUMAN and self._turn > 1:
-            return self.draw.uniform(1.0, 3.0)
+        if self.behaviour in (Behaviour.MISTAKEN_HUMAN, Behaviour.INTERRUPTS) and self._turn > 1:
+            return self._seconds_into_reply()
         may_interrupt = self.behaviour in (Behaviour.HUMAN, Behaviour.LONG_TALKER) and self._turn > 1
         interrupts = may_interrupt and self.draw.random() < _BARGE_IN_PROBABILITY
-        return self.draw.uniform(1.0, 3.0) if interrupts else math.inf
+        return self._seconds_into_reply() if interrupts else math.inf
+
+    def _seconds_into_reply(self) -> float:
+        drawn = self.draw.uniform(1.0, 3.0)
+        return drawn if self.settings.at_seconds is None else self.settings.at_seconds
 
 
 @dataclass
@@ -180,6 +235,7 @@ class Population:
     seed: int
     weights: Mapping[str, float] | None = None
     _overrides: dict[str, Sequence[Behaviour]] = field(default_factory=dict)
+    _settings: dict[str, CalleeSettings] = field(default_factory=dict)
     _dial_counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -189,19 +245,22 @@ class Population:
         if any(weight < 0 for weight in self._weights) or sum(self._weights) <= 0:
             raise ValueError("behaviours: weights must not be negative, and their sum must be positive")
 
-    def override(self, number: str, behaviours: Sequence[Behaviour]) -> None:
-        """Sets the behaviours of the next calls to a number, in order; the last one repeats."""
+    def override(self, number: str, behaviours: Sequence[Behaviour], settings: CalleeSettings | None = None) -> None:
+        """Sets the behaviours of the next calls to a number, in order; the last one repeats. Without any: as drawn."""
         self._overrides[number] = tuple(behaviours)
+        self._settings[number] = settings or CalleeSettings()
         self._dial_counts.pop(number, None)
 
     def dial(self, number: str) -> Callee:
         """Counts a call to the number and returns its callee."""
         count = self._dial_counts[number] = self._dial_counts.get(number, 0) + 1
-        return Callee(self._behaviour(number, count), random.Random(f"{self.seed}:{number}:{count}"))
+        draw = random.Random(f"{self.seed}:{number}:{count}")
+        return Callee(self._behaviour(number, count), draw, settings=self._settings.get(number, CalleeSettings()))
 
     def reset(self) -> None:
         """Removes all overrides and counts."""
         self._overrides.clear()
+        self._settings.clear()
         self._dial_counts.clear()
 
     def _behaviour(self, number: str, count: int) -> Behaviour:

@@ -1,4 +1,4 @@
-"""The control routes on the Twilio port, for tests and the demo: ledger, faults, callees, callback faults, reset.
+"""The control routes on the Twilio port, for tests and the demo: ledger, faults, callees, reset.
 
 They need no credential: serve them on loopback only.
 """
@@ -12,22 +12,27 @@ from starlette.routing import Route
 
 from simulators.faults import CONTROL_PREFIX, FaultPlan, FaultRule
 from simulators.twilio.account import Account
+from simulators.twilio.callee_sounds import CalleeSettings
 from simulators.twilio.callees import Behaviour
 from simulators.twilio.status_callbacks import CallbackFaults
+from simulators.twilio.stream_faults import StreamFaults
 
 _RULES = TypeAdapter(list[FaultRule])
 
 
 class CalleeOverride(BaseModel):
-    """The behaviour of a number in its next calls: one for all, or one for each in order."""
+    """The behaviour of a number in its next calls: one for all, or one for each in order. `settings` are for all."""
 
     model_config = ConfigDict(extra="forbid")
 
     behaviour: Behaviour | None = None
     behaviours: Annotated[list[Behaviour], Field(min_length=1)] | None = None
+    settings: CalleeSettings | None = None
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> "CalleeOverride":
+    def _at_most_one(self) -> "CalleeOverride":
+        if self.behaviour is None and self.behaviours is None and self.settings is not None:
+            return self
         if (self.behaviour is None) == (self.behaviours is None):
             raise ValueError("set either behaviour or behaviours")
         return self
@@ -51,6 +56,7 @@ class Control:
             Route(f"{CONTROL_PREFIX}/faults", self.set_faults, methods=["PUT"]),
             Route(f"{CONTROL_PREFIX}/callees/{{number}}", self.set_callee, methods=["PUT"]),
             Route(f"{CONTROL_PREFIX}/callbacks", self.set_callback_faults, methods=["PUT"]),
+            Route(f"{CONTROL_PREFIX}/streams", self.set_stream_faults, methods=["PUT"]),
             Route(CONTROL_PREFIX, self.reset, methods=["DELETE"]),
         ]
 
@@ -71,12 +77,12 @@ class Control:
         return Response(status_code=204)
 
     async def set_callee(self, request: Request) -> Response:
-        """Sets the behaviours of a number's next calls and resets its count of calls."""
+        """Sets the behaviours and settings of a number's next calls and resets its count of calls."""
         try:
             override = CalleeOverride.model_validate_json(await request.body())
         except ValidationError as error:
             return _unprocessable(error)
-        self._account.population.override(request.path_params["number"], override.in_order)
+        self._account.population.override(request.path_params["number"], override.in_order, override.settings)
         return Response(status_code=204)
 
     async def set_callback_faults(self, request: Request) -> Response:
@@ -87,8 +93,16 @@ class Control:
             return _unprocessable(error)
         return Response(status_code=204)
 
+    async def set_stream_faults(self, request: Request) -> Response:
+        """Replaces the faults of media streams, for streams that open from now on."""
+        try:
+            self._account.streams.faults = StreamFaults.model_validate_json(await request.body())
+        except ValidationError as error:
+            return _unprocessable(error)
+        return Response(status_code=204)
+
     async def reset(self, request: Request) -> Response:
-        """Stops all calls and clears the ledger, the callees' overrides, the callback faults and the fault rules."""
+        """Stops all calls and clears the ledger, the callees' overrides, and all faults."""
         await self._account.reset()
         if self._faults is not None:
             self._faults.rules = ()

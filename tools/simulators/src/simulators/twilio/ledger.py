@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-WebhookKind = Literal["voice", "gather", "redirect", "fallback", "status", "amd"]
+from simulators.twilio.stream_ledger import StreamEntry
+
+WebhookKind = Literal["voice", "gather", "redirect", "fallback", "status", "amd", "connect", "stream"]
 
 
 def _now() -> str:
@@ -94,6 +96,12 @@ class CallEntry:
     plays: list[PlayEntry] = field(default_factory=list)
     utterances: list[UtteranceEntry] = field(default_factory=list)
     errors: list[ErrorEntry] = field(default_factory=list)
+    streams: list[StreamEntry] = field(default_factory=list)
+
+    def add_error_once(self, code: int, reason: str, url: str) -> None:
+        """Records an error or warning that Twilio reports once for each stream."""
+        if not any(error.code == code and error.url == url for error in self.errors):
+            self.errors.append(ErrorEntry(code, reason, url))
 
     def as_json(self) -> dict[str, JsonValue]:
         """Returns the entry with `from_` under the name `from`."""

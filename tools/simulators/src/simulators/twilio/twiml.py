@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 MAX_BYTES = 64 * 1024
-VERBS = frozenset({"Say", "Play", "Gather", "Redirect", "Pause", "Hangup", "Reject"})
-_IN_GATHER = frozenset({"Say", "Play", "Pause"})
+VERBS = frozenset({"Say", "Play", "Gather", "Redirect", "Pause", "Hangup", "Reject", "Connect"})
+_NESTED = {
+    "Gather": frozenset({"Say", "Play", "Pause"}),
+    "Connect": frozenset({"Stream"}),
+    "Stream": frozenset({"Parameter"}),
+}
 
 
 class TwimlError(Exception):
@@ -21,7 +25,7 @@ class TwimlError(Exception):
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb: its trimmed text, its attributes as written, and its nested verbs."""
+    """One verb or noun: its trimmed text, its attributes as written, and those nested in it."""
 
     name: str
     text: str
@@ -69,5 +73,5 @@ def parse(body: bytes) -> Document:
 
 
 def _verb(element: ElementTree.Element) -> Verb:
-    nested = (_verb(child) for child in element if element.tag == "Gather" and child.tag in _IN_GATHER)
+    nested = (_verb(child) for child in element if child.tag in _NESTED.get(element.tag, ()))
     return Verb(element.tag, " ".join("".join(element.itertext()).split()), dict(element.attrib), tuple(nested))

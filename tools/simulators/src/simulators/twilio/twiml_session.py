@@ -9,6 +9,8 @@ from simulators.twilio.call import Call
 from simulators.twilio.call_audio import CHARACTERS_PER_SECOND, BargeIn, CallAudio
 from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.callee_phrases import language_of
+from simulators.twilio.callees import Utterance
+from simulators.twilio.connect import Connect
 from simulators.twilio.ledger import ErrorEntry, UtteranceEntry, WebhookEntry, WebhookKind
 from simulators.twilio.twiml import Document, TwimlError, Verb, parse
 from simulators.twilio.webhooks import Answer, Webhooks
@@ -31,8 +33,8 @@ class Fetch:
 class TwimlSession:
     """Executes TwiML on one call."""
 
-    def __init__(self, call: Call, webhooks: Webhooks) -> None:
-        self._call, self._webhooks = call, webhooks
+    def __init__(self, call: Call, webhooks: Webhooks, connect: Connect) -> None:
+        self._call, self._webhooks, self._connect = call, webhooks, connect
         self._audio = CallAudio(call, webhooks)
         self._document_url = ""
         self._used_fallback = False
@@ -93,11 +95,31 @@ class TwimlSession:
                 return await self._gather(verb)
             case "Redirect":
                 return Fetch("redirect", self._absolute_url(verb.text), verb.attributes.get("method", "POST"))
+            case "Connect":
+                return await self._run_stream(verb)
             case "Hangup" | "Reject":
                 raise CallEnded("twiml")
             case _:
                 await self._play_verb(verb)
                 return None
+
+    async def _run_stream(self, verb: Verb) -> Fetch | None:
+        if not verb.nested:
+            self._call.entry.errors.append(ErrorEntry(12200, "<Connect> without <Stream>", self._document_url))
+            return None
+        stream, action = verb.nested[0], verb.attributes.get("action")
+        requests_action = await self._connect.run(stream, self._stream_url(stream))
+        if action is None or not requests_action:
+            return None
+        return Fetch("connect", self._absolute_url(action), verb.attributes.get("method", "POST"))
+
+    def _stream_url(self, stream: Verb) -> str:
+        """Returns the URL of a <Stream>; a relative one belongs to the host of the document."""
+        url = stream.attributes.get("url", "")
+        if "://" in url:
+            return url
+        scheme, _, rest = self._absolute_url(url).partition("://")
+        return f"{'ws' if scheme == 'http' else 'wss'}://{rest}"
 
     async def _play_verb(self, verb: Verb) -> None:
         if verb.name == "Pause":
@@ -110,13 +132,15 @@ class TwimlSession:
                 await self._audio.play(self._absolute_url(verb.text))
 
     async def _gather(self, verb: Verb) -> Fetch | None:
+        if self._call.live_callee is not None:
+            self._call.live_callee.leave()
         accepted = verb.attributes.get("input", "dtmf").split()
         if "dtmf" in accepted and (press := self._call.callee.press_key()):
             await self._play_prompt(verb.nested, press.barge_in_seconds)
             self._call.entry.utterances.append(UtteranceEntry("callee", text=press.key))
             return self._gather_result(verb, {"Digits": press.key})
         accepts_speech = "speech" in accepted
-        language = language_of(verb.attributes.get("language", "en-US"))
+        language = self._call.language = language_of(verb.attributes.get("language", "en-US"))
         utterance = self._call.callee.next_utterance(language) if accepts_speech else None
         may_interrupt = utterance is not None and verb.flag("bargeIn", True)
         was_interrupted = await self._play_prompt(
@@ -126,10 +150,17 @@ class TwimlSession:
         if utterance is None or (not was_interrupted and utterance.delay > timeout):
             return await self._continue_after_silence(verb, timeout)
         await self._call.clock.sleep(0.0 if was_interrupted else utterance.delay)
-        self._call.entry.utterances.append(UtteranceEntry("callee", text=utterance.text))
-        await self._call.clock.sleep(len(utterance.text) / CHARACTERS_PER_SECOND)
+        await self._listen_to(utterance)
         await self._call.clock.sleep(verb.seconds("speechTimeout", _END_OF_SPEECH_SECONDS))
         return self._gather_result(verb, {"SpeechResult": utterance.text, "Confidence": str(utterance.confidence)})
+
+    async def _listen_to(self, utterance: Utterance) -> None:
+        self._call.entry.utterances.append(UtteranceEntry("callee", text=utterance.text))
+        pauses = sum(pause.seconds for pause in utterance.pauses)
+        seconds = len(utterance.text) / CHARACTERS_PER_SECOND + pauses
+        await self._call.clock.sleep(seconds / 2 if utterance.is_cut_off else seconds)
+        if utterance.is_cut_off:
+            raise CallEnded("callee")
 
     async def _play_prompt(self, nested: tuple[Verb, ...], barge_in_seconds: float) -> bool:
         self._audio.barge_in_seconds = barge_in_seconds

@@ -16,6 +16,7 @@ from simulators.twilio.connection_overrides import ConnectionOverrides, split_ov
 from simulators.twilio.ledger import WebhookEntry
 
 USER_AGENT = "TwilioProxy/1.1"
+STREAM_USER_AGENT = "Twilio.TmeWs/1.0"
 _CONNECT_ERRORS = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -70,17 +71,32 @@ class Webhooks:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, overrides: ConnectionOverrides
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Returns a request for exactly `url`, which is sent when it is entered. Raises an error of aiohttp."""
-        if self._session is None:  # it belongs to the running event loop
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True), cookie_jar=aiohttp.DummyCookieJar()
-            )
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=overrides.connect_timeout, sock_read=overrides.read_timeout
         )
         target = URL(url, encoded=url.isascii())
-        return self._session.request(
+        return self._open_session().request(
             method, target, headers=headers, data=body or None, timeout=timeout, allow_redirects=False
         )
+
+    async def open_websocket(
+        self, url: str, *, close_seconds: float, max_bytes: int
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Opens a WebSocket with a signature over exactly `url`, without a form. Raises an error of aiohttp."""
+        headers = self.signed_headers(url) | {"User-Agent": STREAM_USER_AGENT}
+        return await self._open_session().ws_connect(
+            URL(url, encoded=url.isascii()),
+            headers=headers,
+            max_msg_size=max_bytes,
+            timeout=aiohttp.ClientWSTimeout(ws_close=close_seconds),
+        )
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:  # it belongs to the running event loop
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=True), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._session
 
     def signed_headers(self, url: str, form: Mapping[str, str] | None = None) -> dict[str, str]:
         """Returns the headers of a request to the application. `url` is the whole URL without its fragment."""
