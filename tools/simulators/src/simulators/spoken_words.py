@@ -19,6 +19,7 @@ from simulators.mu_law import FRAME_BYTES, FRAME_SECONDS, SILENCE
 MAX_UTTERANCES = 20_000
 _NUMBER_BITS, _FRAME_BITS, _CHECK_BITS = 32, 16, 32
 _MARK_BITS = _NUMBER_BITS + _FRAME_BITS + _CHECK_BITS
+_LOST_END_FRAMES = 5
 _LOWEST_BITS = bytes(b"01"[byte & 1] for byte in range(256))
 _CLEARED = bytes(byte & 0xFE for byte in range(256))
 
@@ -84,7 +85,8 @@ class SpokenWords:
 class WordListener:
     """Finds the words in the audio of one session, in order.
 
-    `partial` is the word that is being spoken: begun, and not complete. It is empty between words.
+    A word is heard when its end has passed and at least half of it has arrived. `partial` is the word that is being
+    spoken; it is empty between words.
     """
 
     def __init__(self, registry: SpokenWords) -> None:
@@ -92,8 +94,11 @@ class WordListener:
         self.seconds = 0.0
         self._registry = registry
         self._rest = b""
-        self._frame_count = 0
-        self._last: tuple[int, int] = (0, -1)
+        self._frame_count = self._quiet_frames = 0
+        self._utterance: SpokenUtterance | None = None
+        self._next_word = 0
+        self._last_frame = -1
+        self._arrived: set[int] = set()
 
     def listen(self, audio: bytes) -> list[HeardWord]:
         """Returns the words that end in this audio. `seconds` becomes the length of all audio so far."""
@@ -110,15 +115,36 @@ class WordListener:
         self.seconds = self._frame_count * FRAME_SECONDS
         recognized = self._registry.recognize(frame)
         if recognized is None:
+            self._quiet_frames += 1
+            if self._quiet_frames == _LOST_END_FRAMES:
+                yield from self._complete(self._last_frame + _LOST_END_FRAMES)
+                self.partial = ""
             return
         utterance, number = recognized
-        previous = self._last[1] if self._last[0] == utterance.number else -1
-        self._last = (utterance.number, number)
-        for word in utterance.words:
-            if previous < word.last_frame <= number:
-                spoken_seconds = (number - word.first_frame + 1) * FRAME_SECONDS
-                yield HeardWord(word.text, utterance.number, max(0.0, self.seconds - spoken_seconds), self.seconds)
-        self.partial = next((word.text for word in utterance.words if word.first_frame <= number < word.last_frame), "")
+        if self._utterance is None or self._utterance.number != utterance.number:
+            yield from self._complete(self._last_frame + _LOST_END_FRAMES)
+            self._utterance, self._next_word = utterance, 0
+            self._arrived.clear()
+        self._quiet_frames, self._last_frame = 0, number
+        self._arrived.add(number)
+        yield from self._complete(number)
+        word = utterance.words[self._next_word] if self._next_word < len(utterance.words) else None
+        self.partial = word.text if word is not None and word.first_frame <= number else ""
+
+    def _complete(self, number: int) -> Iterator[HeardWord]:
+        """Returns the words whose end has passed with this frame; a word that has not arrived is left out."""
+        utterance = self._utterance
+        if utterance is None:
+            return
+        words = utterance.words
+        while self._next_word < len(words) and words[self._next_word].last_frame <= number:
+            word = words[self._next_word]
+            self._next_word += 1
+            frames = range(word.first_frame, word.last_frame + 1)
+            if 2 * sum(frame in self._arrived for frame in frames) >= len(frames):
+                end = self.seconds - max(0, self._last_frame - word.last_frame) * FRAME_SECONDS
+                start = max(0.0, end - len(frames) * FRAME_SECONDS)
+                yield HeardWord(word.text, utterance.number, start, end)
 
 
 def mark(frame: bytes, utterance: SpokenUtterance, number: int) -> bytes:

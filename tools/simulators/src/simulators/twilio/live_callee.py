@@ -91,7 +91,7 @@ class LiveCallee:
         self._sound: SoundEntry | None = None
         self._hangs_up_after_speech = False
         self._pressed_key = False
-        self._is_audible = False
+        self._is_audible = self._was_audible = False
         self._quiet_seconds = 0.0
         echo_decibels = callee.settings.echo_decibels
         self._echo_gain = None if echo_decibels is None else mu_law.gain(echo_decibels)
@@ -121,6 +121,7 @@ class LiveCallee:
         self._frames.clear()
 
     def _listen(self, heard: bytes | None) -> None:
+        self._was_audible = self._is_audible
         is_quiet = heard is None or heard == SILENCE
         self._quiet_seconds = self._quiet_seconds + FRAME_SECONDS if is_quiet else 0.0
         self._is_audible = heard is not None and self._quiet_seconds < _PAUSE_IN_SPEECH_SECONDS
@@ -135,7 +136,7 @@ class LiveCallee:
         key = None if self._pressed_key else self._callee.press_key()
         utterance = None if key is not None else self._callee.next_utterance(self._language)
         interjection = self._callee.interject(self._language)
-        old_reply_seconds = _OLD_REPLY_SECONDS if self._is_audible and self._callee.has_spoken else 0.0
+        old_reply_seconds = _OLD_REPLY_SECONDS if self._was_audible and self._callee.has_spoken else 0.0
         self._turn = _Turn(utterance, interjection, key, self._callee.speaks_first, old_reply_seconds)
         self._turn.listen(self._is_audible)
         return self._turn
