@@ -23,6 +23,7 @@ from simulators.serving import serving
 from simulators.twilio import create_app
 from simulators.twilio.callees import Callee, Utterance
 from simulators.twilio.ledger import CallEntry, Ledger
+from simulators.twilio.stream_settings import StreamSettings
 
 ACCOUNT_SID = "AC00000000000000000000000000000001"
 AUTH_TOKEN = "a-fictional-token"
@@ -171,6 +172,7 @@ async def running_twilio(
     seed: int = 1,
     behaviours: Mapping[str, float] | None = None,
     calls_per_second: float = 1000.0,
+    streams: StreamSettings | None = None,
 ) -> AsyncIterator[SimulatedTwilio]:
     faults = FaultPlan(seed)
     app = create_app(
@@ -181,6 +183,7 @@ async def running_twilio(
         behaviours=behaviours or {"human": 1.0},
         faults=faults,
         calls_per_second=calls_per_second,
+        streams=streams,
     )
     application = WebApplication()
     async with AsyncExitStack() as stack:

@@ -112,8 +112,10 @@ class MediaServer:
         self.streams.append(stream)
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         try:
-            await stream.wait_for("start")
-            await script(stream)
+            while not stream.events("start") and await stream.receive() is not None:
+                pass
+            if stream.events("start"):
+                await script(stream)
         except AssertionError as error:
             self.failures.append(error)
         await socket.close()

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import ssl
+from socket import SO_SNDBUF, SOL_SOCKET
 from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
@@ -11,7 +12,7 @@ from simulators.twilio.webhooks import Webhooks
 
 HANDSHAKE_SECONDS = 5.0
 MAX_UNSENT_BYTES = 32 * 1024
-"""About two seconds of audio; Twilio does not publish its limit."""
+"""About two seconds of audio, beside the kernel's buffer of the same size; Twilio does not publish its limit."""
 _CLOSE_SECONDS = 1.0
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -31,6 +32,8 @@ class StreamConnection:
         self._socket = socket
         connection = socket._response.connection
         self._transport = None if connection is None else connection.transport
+        if (kernel_socket := socket.get_extra_info("socket")) is not None:
+            kernel_socket.setsockopt(SOL_SOCKET, SO_SNDBUF, MAX_UNSENT_BYTES)
 
     @property
     def is_congested(self) -> bool:
