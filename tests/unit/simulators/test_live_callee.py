@@ -135,6 +135,32 @@ def test_backchannels_and_coughs_do_not_take_the_turn() -> None:
         assert line.transcript == " ".join(["Sí.", line.sounds[1].text, "Claro."]).replace("  ", " ")
 
 
+@pytest.mark.parametrize("behaviour", [Behaviour.BACKCHANNELS, Behaviour.COUGHS])
+def test_an_agent_that_pauses_because_of_an_interjection_may_go_on(behaviour: Behaviour) -> None:
+    line = Line(behaviour, at_seconds=1.0, phrases=("Sí.", "Claro."), delay_seconds=0.4)
+    line.hear(1.0, VOICE)
+    line.hear_utterance()
+    line.hear_until(lambda: len(line.sounds) == 2, VOICE)
+    line.hear(0.1, VOICE)
+    line.hear(line.sounds[1].seconds + 1.0)
+    line.hear(2.0, VOICE)
+    assert len(line.sounds) == 2
+    line.hear(0.5)
+    assert line.sounds[2].text == "Claro."
+
+
+@pytest.mark.parametrize("behaviour", [Behaviour.BACKCHANNELS, Behaviour.COUGHS])
+def test_an_agent_that_does_not_go_on_is_answered(behaviour: Behaviour) -> None:
+    line = Line(behaviour, at_seconds=1.0, phrases=("Sí.", "Claro."), delay_seconds=0.4)
+    line.hear(1.0, VOICE)
+    line.hear_utterance()
+    line.hear_until(lambda: len(line.sounds) == 2, VOICE)
+    line.hear(line.sounds[1].seconds + 2.4)
+    assert len(line.sounds) == 2
+    line.hear(1.0)
+    assert line.sounds[2].text == "Claro."
+
+
 def test_a_cough_is_louder_than_the_noise_floor() -> None:
     line = Line(Behaviour.COUGHS, at_seconds=1.0, phrases=("Sí.", "Claro."))
     line.hear(1.0, VOICE)

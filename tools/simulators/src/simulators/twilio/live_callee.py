@@ -3,7 +3,8 @@
 The turns are those of `Callee`, as in turn-based calls. A callee has no connection to the agent's software: it judges
 by its ear alone. It speaks when it has heard the agent and then silence for the `delay` of its utterance, or when it
 has heard as much of the reply as it wants to. A reply that was already audible when the callee stopped speaking is no
-answer to it, unless it goes on for a while. When the agent says nothing at all, the callee loses patience.
+answer to it, unless it goes on for a while. An agent that stops because of a cough or an "mm-hm" gets time to go on.
+When the agent says nothing at all, the callee loses patience.
 
 One object serves all streams of a call: between two streams the callee goes on in its own time (`skip`).
 """
@@ -25,6 +26,7 @@ from simulators.twilio.stream_ledger import SoundEntry
 PATIENCE_SECONDS = 10.0
 _SILENT_TURN_SECONDS = 5.0
 _OLD_REPLY_SECONDS = 1.5
+_RESUME_SECONDS = 2.5
 _PAUSE_IN_SPEECH_SECONDS = 1.0
 _MIN_HEARD_SECONDS = 0.1
 _ECHO_DELAY_FRAMES = 5
@@ -53,6 +55,7 @@ class _Turn:
     heard_seconds: float = 0.0
     silent_seconds: float = 0.0
     waited_seconds: float = 0.0
+    resume_seconds: float = 0.0
 
     def listen(self, is_audible: bool) -> None:
         if is_audible and self.old_reply_seconds > _EPSILON_SECONDS:
@@ -61,7 +64,9 @@ class _Turn:
         self.old_reply_seconds = 0.0
         if is_audible:
             self.heard_seconds += FRAME_SECONDS
-            self.silent_seconds = 0.0
+            self.silent_seconds = self.resume_seconds = 0.0
+        elif self.resume_seconds > _EPSILON_SECONDS:
+            self.resume_seconds -= FRAME_SECONDS
         elif self.heard_seconds < _MIN_HEARD_SECONDS:
             self.waited_seconds += FRAME_SECONDS
         else:
@@ -131,6 +136,8 @@ class LiveCallee:
                 raise CallEnded("callee")
         if self._turn is not None:
             self._turn.listen(self._is_audible)
+            if self._frames:  # of an interjection
+                self._turn.resume_seconds = _RESUME_SECONDS
 
     def _begin_turn(self) -> _Turn:
         key = None if self._pressed_key else self._callee.press_key()
