@@ -2,6 +2,7 @@
 
 import array
 import asyncio
+import base64
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -90,6 +91,25 @@ async def test_a_faster_voice_is_shorter() -> None:
     async with speech() as client:
         audio = await synthesize(client, output_format="ulaw_8000", voice_settings=VoiceSettings(speed=1.2))
     assert len(audio) / 8000 == pytest.approx(SECONDS / 1.2, rel=0.01)
+
+
+async def test_the_stream_with_timestamps_has_the_same_audio_and_the_times_of_all_characters() -> None:
+    async with speech() as client:
+        chunks = [
+            chunk
+            async for chunk in client.text_to_speech.stream_with_timestamps(
+                "Rachel", text=SENTENCE, output_format="ulaw_8000"
+            )
+        ]
+        audio = b"".join(base64.b64decode(chunk.audio_base_64) for chunk in chunks)
+        assert audio == await synthesize(client, output_format="ulaw_8000")
+    alignments = [chunk.alignment for chunk in chunks if chunk.alignment is not None]
+    assert len(alignments) == len(chunks) > 3
+    assert "".join(character for alignment in alignments for character in alignment.characters) == SENTENCE
+    starts = [start for alignment in alignments for start in alignment.character_start_times_seconds]
+    ends = [end for alignment in alignments for end in alignment.character_end_times_seconds]
+    assert starts[1:] == ends[:-1]
+    assert ends[-1] == pytest.approx(len(audio) / 8000, abs=0.001)
 
 
 async def test_convert_returns_the_same_audio_as_stream() -> None:

@@ -11,24 +11,37 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from simulators.connection_faults import close_connection, reset_connection
+from simulators.socket_faults import SocketFault, break_socket
 from simulators.vendor_errors import error_body
 
 Target = Literal["twilio", "elevenlabs", "openai"]
 CONTROL_PREFIX = "/_simulator"
 _MAX_WHOLE_CHUNKS = 3
+_REQUEST_KINDS = frozenset({"lost_response", "cut_body"})
+_SOCKET_KINDS = frozenset({"cut_socket", "stall_socket", "close_socket"})
 
 
 class FaultRule(BaseModel):
     """One fault and the requests to which it applies.
 
     `path` and `request_body` are regular expressions that are searched in the request's path and body; `method` None
-    matches any method. `remaining` is the number of times that the rule still fires; None means always. The kinds:
+    matches any method. `remaining` is the number of times that the rule still fires; None means always. The kinds for
+    requests and for the handshakes of WebSockets:
 
     - latency: wait `seconds` of real time (independent of the speed), then continue with the next rule.
     - status: answer `status` with `body` (the vendor's error document if None) and `Retry-After`; nothing is processed.
     - reset: reset the connection; nothing is processed.
+
+    For requests only:
+
     - lost_response: process the request, then reset the connection before the answer.
     - cut_body: process the request, begin the answer, then close the connection in the middle of its body.
+
+    For WebSockets only, in place of the message that the vendor would send after `after_messages` others:
+
+    - cut_socket: reset the connection.
+    - stall_socket: send nothing more and discard what arrives; the connection stays open.
+    - close_socket: send `body`, if it is set, as a message (an error of the vendor), then close with `close_code`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,18 +50,23 @@ class FaultRule(BaseModel):
     method: str | None = None
     path: str = ""
     request_body: str = ""
-    kind: Literal["latency", "status", "reset", "lost_response", "cut_body"]
+    kind: Literal[
+        "latency", "status", "reset", "lost_response", "cut_body", "cut_socket", "stall_socket", "close_socket"
+    ]
     status: int = Field(default=500, ge=200, le=599)
     body: JsonValue = None
     retry_after: float | None = Field(default=None, ge=0)
     seconds: float = Field(default=0, ge=0)
     probability: float = Field(default=1.0, ge=0, le=1)
     remaining: int | None = Field(default=None, ge=0)
+    after_messages: int = Field(default=0, ge=0)
+    close_code: int = Field(default=1011, ge=1000, le=4999)
 
-    def matches(self, target: Target, method: str, path: str, body: bytes) -> bool:
-        """Returns whether the rule applies to this request."""
+    def matches(self, target: Target, method: str, path: str, body: bytes, is_socket: bool = False) -> bool:
+        """Returns whether the rule applies to this request, or to this WebSocket if `is_socket`."""
         return (
             self.target == target
+            and self.kind not in (_REQUEST_KINDS if is_socket else _SOCKET_KINDS)
             and (self.method is None or self.method.upper() == method)
             and re.search(self.path, path) is not None
             and re.search(self.request_body.encode(), body) is not None
@@ -73,11 +91,13 @@ class FaultPlan:
         self._remaining = [rule.remaining for rule in self._rules]
         self._draws = [random.Random(f"{self._seed}:{number}") for number in range(len(self._rules))]
 
-    def fire(self, target: Target, method: str, path: str, body: bytes = b"") -> list[FaultRule]:
+    def fire(
+        self, target: Target, method: str, path: str, body: bytes = b"", *, is_socket: bool = False
+    ) -> list[FaultRule]:
         """Returns the rules that fire for this request, and counts them: latencies, then at most one other rule."""
         fired: list[FaultRule] = []
         for number, rule in enumerate(self._rules):
-            if rule.matches(target, method, path, body) and self._fires(number, rule):
+            if rule.matches(target, method, path, body, is_socket) and self._fires(number, rule):
                 fired.append(rule)
                 if rule.kind != "latency":
                     break
@@ -98,13 +118,15 @@ class FaultPlan:
         """
 
         async def with_faults(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
+            if scope["type"] == "lifespan" or scope["path"].startswith(CONTROL_PREFIX):
                 await app(scope, receive, send)
                 return
+            is_socket = scope["type"] == "websocket"
             body = b""
-            if any(rule.request_body for rule in self.rules):
+            if not is_socket and any(rule.request_body for rule in self.rules):
                 body, receive = await _read_body(receive)
-            for rule in self.fire(target, scope["method"], scope["path"], body):
+            method = "GET" if is_socket else scope["method"]
+            for rule in self.fire(target, method, scope["path"], body, is_socket=is_socket):
                 if rule.kind != "latency":
                     await _fail(rule, app, scope, receive, send)
                     return
@@ -140,6 +162,9 @@ async def _fail(rule: FaultRule, app: ASGIApp, scope: Scope, receive: Receive, s
         await JSONResponse(body, rule.status, headers)(scope, receive, send)
     elif rule.kind == "cut_body":
         await _cut_body(app, scope, receive, send)
+    elif rule.kind in _SOCKET_KINDS:
+        fault = SocketFault(rule.kind, rule.body, rule.after_messages, rule.close_code)
+        await break_socket(fault, app, scope, receive, send)
     else:
         if rule.kind == "lost_response":
             await app(scope, receive, _discard)

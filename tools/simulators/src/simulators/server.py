@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulators import elevenlabs, openai, twilio
+from simulators.elevenlabs.timing import Timing
+from simulators.elevenlabs.usage import Usage
 from simulators.faults import FaultPlan
 from simulators.serving import serving
 from simulators.spoken_words import SpokenWords
@@ -19,13 +21,17 @@ DEFAULT_AUTH_TOKEN = "simulated-auth-token"  # noqa: S105 - valid at the simulat
 
 @dataclass(frozen=True)
 class Simulators:
-    """The running simulators. Each URL is the base URL for the vendor's SDK (OpenAI's ends in /v1)."""
+    """The running simulators. Each URL is the base URL for the vendor's SDK (OpenAI's ends in /v1).
+
+    The base URL of ElevenLabs' WebSockets is the same, with the scheme ws.
+    """
 
     twilio_url: str
     elevenlabs_url: str
     openai_url: str
     faults: FaultPlan
     ledger: Ledger
+    usage: Usage
 
     def as_json(self) -> dict[str, str]:
         """Returns the base URL of each vendor."""
@@ -42,6 +48,7 @@ async def running(
     elevenlabs_api_key: str | None = None,
     openai_api_key: str | None = None,
     elevenlabs_concurrency: int = elevenlabs.DEFAULT_CONCURRENCY,
+    elevenlabs_timing: Timing | None = None,
     host: str = "127.0.0.1",
     twilio_port: int = 0,
     elevenlabs_port: int = 0,
@@ -70,11 +77,20 @@ async def running(
         faults=faults,
         streams=StreamSettings(spoken_words, language, recordings),
     )
-    speech = elevenlabs.create_app(speed=speed, api_key=elevenlabs_api_key, concurrency=elevenlabs_concurrency)
+    speech = elevenlabs.create_app(
+        speed=speed,
+        api_key=elevenlabs_api_key,
+        concurrency=elevenlabs_concurrency,
+        seed=seed,
+        timing=elevenlabs_timing,
+        words=spoken_words,
+    )
     model = openai.create_app(seed=seed, speed=speed, api_key=openai_api_key)
     async with (
         serving(faults.middleware("elevenlabs", speech), host, elevenlabs_port) as elevenlabs_url,
         serving(faults.middleware("openai", model), host, openai_port) as openai_url,
         serving(faults.middleware("twilio", telephony), host, twilio_port) as twilio_url,
     ):
-        yield Simulators(twilio_url, elevenlabs_url, f"{openai_url}/v1", faults, telephony.state.ledger)
+        yield Simulators(
+            twilio_url, elevenlabs_url, f"{openai_url}/v1", faults, telephony.state.ledger, speech.state.usage
+        )

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulators.connection_faults import reset_connection
 
+MAX_SOCKET_MESSAGE_BYTES = 1024 * 1024
 _SHUTDOWN_SECONDS = 2  # time for requests in progress to finish
 
 
@@ -20,7 +21,9 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             _reset_on_shutdown(app),
             http="httptools",  # connection faults use the internals of this protocol
-            ws="none",
+            ws="websockets-sansio",  # as for httptools
+            ws_max_size=MAX_SOCKET_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
             lifespan="on",
             log_config=None,
             access_log=False,  # paths and queries contain phone numbers
@@ -45,13 +48,13 @@ class _Server(uvicorn.Server):
 
 
 def _reset_on_shutdown(app: ASGIApp) -> ASGIApp:
-    """Wraps the app: resets the connection of a request that the shutdown cancels, instead of answering 500."""
+    """Wraps the app: resets the connection of what the shutdown cancels, instead of answering 500."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
         except asyncio.CancelledError:
-            if scope["type"] != "http":
+            if scope["type"] == "lifespan":
                 raise
             await reset_connection(receive, send)
 

@@ -31,15 +31,35 @@ _UNACCENTED = str.maketrans("áéíóúü", "aeiouu")
 def speak(text: str, voice: str, rate: int, speed: float = 1.0) -> Iterator[bytes]:
     """Yields the text as signed 16-bit little-endian mono samples at `rate` Hz, in blocks of about half a second."""
     per_character = rate / (CHARACTERS_PER_SECOND * speed)
-    block = bytearray()
+    for block in _blocks(text, speed):
+        samples = bytearray()
+        for piece in block:
+            count = round(piece.end() * per_character) - round(piece.start() * per_character)
+            samples += _syllable(piece.group().lower(), count, rate, _pitch(text, voice, piece.start(), piece.group()))
+        yield bytes(samples)
+
+
+def block_ends(text: str, speed: float = 1.0) -> list[int]:
+    """Returns where each block of `speak` ends in the text."""
+    return [block[-1].end() for block in _blocks(text, speed)]
+
+
+def character_seconds(speed: float = 1.0) -> float:
+    """Returns how long each character lasts."""
+    return 1 / (CHARACTERS_PER_SECOND * speed)
+
+
+def _blocks(text: str, speed: float) -> Iterator[list[re.Match[str]]]:
+    """Yields the syllables and pauses of the text in blocks of about half a second."""
+    characters = _BLOCK_SECONDS / character_seconds(speed)
+    block: list[re.Match[str]] = []
     for piece in _PIECE.finditer(text):
-        samples = round(piece.end() * per_character) - round(piece.start() * per_character)
-        block += _syllable(piece.group().lower(), samples, rate, _pitch(text, voice, piece.start(), piece.group()))
-        if len(block) >= 2 * rate * _BLOCK_SECONDS:
-            yield bytes(block)
-            block.clear()
+        block.append(piece)
+        if block[-1].end() - block[0].start() >= characters:
+            yield block
+            block = []
     if block:
-        yield bytes(block)
+        yield block
 
 
 def _pitch(text: str, voice: str, start: int, piece: str) -> float:

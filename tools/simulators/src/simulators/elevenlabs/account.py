@@ -14,6 +14,7 @@ LANGUAGES_OF_MODEL = {
     "eleven_flash_v2": frozenset({"en"}),
     "eleven_turbo_v2": frozenset({"en"}),
 }
+MODELS_WITHOUT_SOCKETS = frozenset({"eleven_v3"})
 _VOICES = {
     "21m00Tcm4TlvDq8ikWAM": "Rachel",
     "EXAVITQu4vr4xnSDxMaL": "Sarah",

@@ -28,7 +28,10 @@ class Clips:
         self._bytes = 0
 
     async def pieces(self, clip: Clip) -> AsyncGenerator[bytes, None]:
-        """Yields the audio in pieces of about half a second, each as soon as it is encoded."""
+        """Yields the audio in pieces of about half a second, each as soon as it is encoded.
+
+        The first pieces are the blocks of `tone_speech.speak`; an MP3 has one more.
+        """
         if (kept := self._pieces.pop(clip, None)) is not None:
             self._pieces[clip] = kept
             for kept_piece in kept:
