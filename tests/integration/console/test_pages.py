@@ -80,7 +80,7 @@ KNOWN_TAGS = {
     *("a", "form", "label", "input", "select", "option", "datalist", "button", "details", "summary"),
     *("h1", "h2", "h3", "p", "div", "span", "b", "i", "code", "pre", "kbd", "time", "ul", "ol", "li", "dl", "dt", "dd"),
     "small",
-    *("bdi", "table", "thead", "tbody", "tr", "th", "td", "svg", "rect", "progress", "noscript"),
+    *("bdi", "s", "table", "thead", "tbody", "tr", "th", "td", "svg", "rect", "progress", "noscript"),
     *("textarea", "fieldset", "legend"),
 }
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from centralita_console.call_story import Group, conversation_of, groups_of, turn_starts
+from centralita_console.call_conversation import conversation_of
+from centralita_console.call_story import Group, groups_of, turn_starts
 from records.decisions import inputs_of
 
 

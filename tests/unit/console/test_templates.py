@@ -9,6 +9,7 @@ from babel.messages.extract import extract_from_dir
 
 import centralita_console
 from centralita_console.translations import ENGLISH, FOLDER, LANGUAGES, catalogue, preferred
+from records import live_description
 
 ROOT = Path(centralita_console.__file__).parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -48,14 +49,16 @@ def test_each_declaration_of_the_style_sheet_is_there_once() -> None:
 
 
 def _texts() -> set[str]:
-    return {
+    """Returns the texts of the templates, and those that the templates translate."""
+    of_templates = {
         message[0] if isinstance(message, tuple) else message
         for _, _, message, _, _ in extract_from_dir(ROOT / "templates", METHODS, OPTIONS)
     }
+    return of_templates | live_description.TEXTS
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {ENGLISH}))
-def test_a_catalogue_translates_every_text_of_the_templates_and_no_other(language: str) -> None:
+def test_a_catalogue_translates_every_text_of_the_pages_and_no_other(language: str) -> None:
     translated = {str(message.id): str(message.string) for message in catalogue(language) if message.id}
 
     assert translated.keys() == _texts()

@@ -20,21 +20,27 @@ from contracts import (
     DialRefused,
     DialUnknown,
     Event,
+    KeysPressed,
     MessageReported,
     OptOutKeyPressed,
     PersonRecognized,
     ReplyGenerated,
     SpeechHeard,
+    SpeechInterrupted,
+    SpeechPlayed,
     TelephonyStatusReported,
     TimerDue,
 )
 from contracts.vocabulary import MESSAGE_TURN
+from records.live_description import LiveEvent, phrases_of, spoken_in
 
 
 def description(event: Event) -> str:
     """Returns the description; empty for an event that its name describes completely."""
     if isinstance(event, CallDecision):
         return _decision(event)
+    if isinstance(event, LiveEvent):
+        return _live(event)
     match event:
         case SpeechHeard():
             return f"turn {event.turn}: {event.text or '(silence)'}"
@@ -79,6 +85,15 @@ def _decision(event: CallDecision) -> str:
             return event.call.hangup_reason or ""
         case _:
             return str(event.call.disposition or event.call.status)
+
+
+def _live(event: LiveEvent) -> str:
+    if isinstance(event, KeysPressed | SpeechInterrupted | SpeechPlayed):
+        place = _turn(event.turn)
+    else:
+        place = f"attempt {event.attempt}"
+    words = ", ".join(map(str, phrases_of(event)))
+    return f"{place}: " + ": ".join(filter(None, (words, spoken_in(event))))
 
 
 def _telephony(event: Event) -> str:

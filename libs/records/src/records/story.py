@@ -4,7 +4,7 @@
 reason, and changes nothing else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,23 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.event_log import StoredEvent
 from chassis.unreadable import UnreadableEvent
-from contracts import (
-    AudioFailed,
-    AudioReady,
-    AudioRequested,
-    Call,
-    CallDecision,
-    ConversationEnded,
-    ReplyGenerated,
-    SpeechFallback,
-    SpeechHeard,
-)
-from contracts.phrases import greeting_of
+from contracts import Call, CallDecision, ConversationMode
 from contracts.script import render_known
 from contracts.streams import CALLS
 from records.decisions import ExplainedDecision
 from records.event_description import description
 from records.messages import Message
+from records.transcript import ConversationLine, Transcript
 
 DecodedMessage = tuple[Message, StoredEvent | UnreadableEvent]
 
@@ -56,16 +46,6 @@ class TimelineEntry(_Part):
     at: datetime = Field(description="when it was stored")
     event: str = Field(examples=["call.status_changed"])
     text: str = Field(description="empty: the event's name says everything")
-
-
-class ConversationLine(_Part):
-    """One utterance or reply, or how the conversation ended."""
-
-    at: datetime
-    attempt: int
-    turn: int
-    speaker: str = Field(description="agent, callee, or end for the disposition")
-    text: str = Field(description="empty: silence")
 
 
 class Story(_Part):
@@ -115,7 +95,7 @@ def story_of_decoded(decoded: Iterable[DecodedMessage], at: int | None = None) -
         prompt=render_known(draft.call.script_template, draft.call.variables),
         call=draft.call,
         timeline=tuple(draft.entries),
-        conversation=tuple(_without_replaced_greetings(draft.conversation)),
+        conversation=tuple(draft.transcript.lines()),
         decisions=tuple(draft.decisions),
     )
 
@@ -131,7 +111,7 @@ class _Draft:
 
     call: Call | None = None
     entries: list[TimelineEntry] = field(default_factory=list)
-    conversation: list[ConversationLine] = field(default_factory=list)
+    transcript: Transcript = field(default_factory=Transcript)
     decisions: list[ExplainedDecision] = field(default_factory=list)
 
     def add(self, message: Message, stored: StoredEvent | UnreadableEvent) -> None:
@@ -142,10 +122,7 @@ class _Draft:
             return
         event = stored.event
         self.entries.append(_entry(message, event.event_name, description(event)))
-        if isinstance(event, AudioReady | AudioFailed):
-            self.conversation += _greeting_lines(event, message.time, self.call, self.conversation)
-        else:
-            self.conversation += _conversation_lines(event, message.time)
+        self.transcript.add(event, message.time, self.call)
         if isinstance(event, CallDecision):
             self.call = event.call
             self.decisions.append(ExplainedDecision.of(stored))
@@ -161,44 +138,11 @@ def _state(call: Call) -> Iterable[StateLine]:
     yield StateLine(
         name="deadline", text=f"{call.deadline_at:%Y-%m-%d %H:%M:%S.%f} UTC" if call.deadline_at else "none"
     )
+    if call.mode is ConversationMode.LIVE:
+        yield StateLine(name="mode", text=str(call.mode))
     for name in ("reason", "disposition", "hangup_reason", "duration_seconds"):
         if (value := getattr(call, name)) is not None:
             yield StateLine(name=name, text=str(value))
     request = f"{call.request_id}, campaign {call.campaign_id}, contact {call.contact_id}"
     yield StateLine(name="request", text=request)
     yield StateLine(name="number", text=call.phone_number)
-
-
-def _without_replaced_greetings(lines: Sequence[ConversationLine]) -> list[ConversationLine]:
-    """Returns the lines with the last greeting only: a change of the call requests it anew, and only that is played."""
-    greetings = [line for line in lines if line.turn == 0 and line.speaker == "agent"]
-    return [line for line in lines if line not in greetings[:-1]]
-
-
-def _greeting_lines(
-    event: AudioReady | AudioFailed, at: datetime, call: Call | None, before: Sequence[ConversationLine]
-) -> list[ConversationLine]:
-    """Returns the line of a greeting that was played, or left to the provider's voice, for the first time.
-
-    In a log of an older build, the line is that of its `audio.requested`, which has attempt 0 in the oldest ones.
-    """
-    is_spoken = isinstance(event, AudioReady) or event.fallback == SpeechFallback.SAY
-    has_line = any(line.turn == 0 and line.attempt in (0, event.attempt) for line in before)
-    if call is None or event.turn or has_line or not is_spoken:
-        return []
-    return [ConversationLine(at=at, attempt=event.attempt, turn=0, speaker="agent", text=greeting_of(call))]
-
-
-def _conversation_lines(event: object, at: datetime) -> list[ConversationLine]:
-    match event:
-        case AudioRequested(turn=0):
-            speaker, text = "agent", event.text
-        case SpeechHeard():
-            speaker, text = "callee", event.text
-        case ReplyGenerated():
-            speaker, text = "agent", event.text
-        case ConversationEnded():
-            speaker, text = "end", str(event.disposition)
-        case _:
-            return []
-    return [ConversationLine(at=at, attempt=event.attempt, turn=event.turn, speaker=speaker, text=text)]

@@ -1,7 +1,7 @@
-"""A call for people: its events grouped by attempt and turn, and its conversation with what each turn cost.
+"""The timeline of a call for people: its events grouped by attempt and turn.
 
-The state, the texts and the conversation are those of the REST API's story of the call (`records.story`). The groups
-come from the attempt and the turn that each event names.
+The texts are those of the REST API's story of the call (`records.story`); those of live conversations are phrases that
+the templates translate (`records.live_description`). The groups come from the attempt and the turn of each event.
 """
 
 import re
@@ -10,16 +10,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from centralita_console.turn_timing import Waterfall, waterfall_of
-from contracts import CallStatus, TelephonyStatus
+from centralita_console.stored_events import event_name_of, event_of
+from contracts import CallStatus, MediaDegraded, MediaOpened, TelephonyStatus
 from contracts.vocabulary import MESSAGE_TURN
+from records.live_description import (
+    LIVE_EVENT_NAMES,
+    STREAM_EVENT_NAMES,
+    LiveEvent,
+    Phrase,
+    is_failure,
+    phrases_of,
+    spoken_in,
+)
 
 Document = Mapping[str, Any]
 
 LONG_WAIT_SECONDS = 60
 """A wait between two events that is shown as one line."""
 DEADLINE = "timer.due"
-TURN_EVENTS = ("speech.heard", "reply.generated", "audio.requested", "audio.ready")
 FAILED = {CallStatus.FAILED, CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.EXPIRED}
 FAILED_REPORTS = {TelephonyStatus.FAILED, TelephonyStatus.BUSY, TelephonyStatus.NO_ANSWER}
 SPOKEN_EVENTS = {"speech.heard", "audio.requested", "reply.generated"}
@@ -34,7 +42,7 @@ class Line:
     """One event of the call, `offset_seconds` after the begin of its group.
 
     `is_later`: it follows the shown sequence, so only its name is known here. `deadline_seconds`: a decision set the
-    next deadline so long after it.
+    next deadline so long after it. `live`: the event, of those that only live conversations have.
     """
 
     stream: str
@@ -48,6 +56,12 @@ class Line:
     turn: int | None
     deadline_seconds: float | None = None
     offset_seconds: float = 0.0
+    live: LiveEvent | None = None
+
+    @property
+    def phrases(self) -> list[Phrase]:
+        """What precedes the text, for an event of a live conversation."""
+        return phrases_of(self.live) if self.live and not self.is_later else []
 
     @property
     def marks(self) -> str:
@@ -66,11 +80,13 @@ class Line:
 class Step:
     """The consecutive lines of one turn of the conversation, or those outside of any turn (`turn` is None).
 
-    `is_deadline`: a deadline that passed, and the decision that followed. `waited_seconds`: a long wait before it.
+    `is_deadline`: a deadline that passed, and the decision that followed. `is_stream`: the end or the begin of media
+    streams, and what followed. `waited_seconds`: a long wait before it.
     """
 
     turn: int | None
     is_deadline: bool = False
+    is_stream: bool = False
     waited_seconds: float | None = None
     lines: list[Line] = field(default_factory=list)
 
@@ -80,6 +96,7 @@ class Group:
     """The events of one attempt; 0: before the first one. `waited_seconds`: a long wait before it.
 
     `status` is that of the call after its last decision, and `report` the last failure that the network reported.
+    `streams`: how many media streams it had. `is_degraded`: its conversation could not stay live.
     """
 
     attempt: int
@@ -89,6 +106,8 @@ class Group:
     status: str = ""
     reason: str = ""
     report: str = ""
+    streams: int = 0
+    is_degraded: bool = False
 
     @property
     def outcome(self) -> str:
@@ -111,19 +130,6 @@ class Group:
         return self.status in FAILED or any(line.is_failure for line in self.lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """One line of the conversation. `notes` are short facts, and `waterfall` the stages of a reply."""
-
-    speaker: str
-    at: datetime
-    attempt: int
-    turn: int
-    text: str
-    notes: tuple[str, ...] = ()
-    waterfall: Waterfall | None = None
-
-
 def groups_of(story: Document, events: Sequence[Document]) -> list[Group]:
     """Returns the events of a call in groups, those after the shown sequence included."""
     groups: list[Group] = []
@@ -139,6 +145,9 @@ def groups_of(story: Document, events: Sequence[Document]) -> list[Group]:
         _step(group, line, waited_seconds).lines.append(replace(line, offset_seconds=offset_seconds))
         if not line.is_later and data.get("status") in FAILED_REPORTS and "call" not in data:
             group.report = str(data["status"])
+        if not line.is_later and isinstance(line.live, MediaOpened):
+            group.streams = max(group.streams, line.live.generation)
+        group.is_degraded |= not line.is_later and isinstance(line.live, MediaDegraded)
         if not line.is_later and (call := data.get("call")):
             group.status, group.reason = _outcome(data, call)
         last_at = line.at
@@ -147,14 +156,14 @@ def groups_of(story: Document, events: Sequence[Document]) -> list[Group]:
 
 def _step(group: Group, line: Line, waited_seconds: float | None) -> Step:
     """Returns the step of the next line: the last one, or a new one."""
-    is_deadline = line.event == DEADLINE
+    is_deadline, is_stream = line.event == DEADLINE, line.event in STREAM_EVENT_NAMES
     last = group.steps[-1] if group.steps else None
     if last and last.is_deadline:
         is_same = line.deadline_seconds is not None and all(one.event == DEADLINE for one in last.lines)
     else:
-        is_same = last is not None and last.turn == line.turn and not is_deadline
+        is_same = last is not None and (last.turn, last.is_stream) == (line.turn, is_stream) and not is_deadline
     if last is None or not is_same or waited_seconds:
-        last = Step(line.turn, is_deadline, waited_seconds)
+        last = Step(line.turn, is_deadline, is_stream, waited_seconds)
         group.steps.append(last)
     return last
 
@@ -171,12 +180,19 @@ def _lines(story: Document, events: Sequence[Document]) -> Iterator[tuple[Line, 
     for entry in story["timeline"]:
         event = by_sequence.get(entry["sequence"]) if entry["stream"] == "CALLS" else None
         data = event["data"] if event else {}
-        text, is_shown = _brief(entry), entry["stream"] == "CALLS" and entry["sequence"] == story["sequence"]
-        yield _line(entry["stream"], entry, entry["event"], text, data, is_shown=is_shown), data
+        is_shown = entry["stream"] == "CALLS" and entry["sequence"] == story["sequence"]
+        live = _live(event)
+        text = _cut(spoken_in(live)) if live else _brief(entry)
+        yield _line(entry["stream"], entry, entry["event"], text, data, live, is_shown=is_shown), data
     for event in events:
         if ("CALLS", event["sequence"]) not in in_story and event["sequence"] > story["sequence"]:
             name = event["type"].rpartition(".v")[0] or event["type"]
-            yield _line("CALLS", event, name, "", event["data"], is_later=True), event["data"]
+            yield _line("CALLS", event, name, "", event["data"], _live(event), is_later=True), event["data"]
+
+
+def _live(resource: Document | None) -> LiveEvent | None:
+    event = event_of(resource) if resource and event_name_of(resource) in LIVE_EVENT_NAMES else None
+    return event if isinstance(event, LiveEvent) else None
 
 
 def turn_starts(groups: Sequence[Group]) -> list[int]:
@@ -192,8 +208,11 @@ def _brief(entry: Document) -> str:
     What was spoken is cut: the conversation has it.
     """
     text = _PLACE.sub("", str(entry["text"]))
-    is_long = entry["event"] in SPOKEN_EVENTS and len(text) > MAX_SPOKEN_CHARACTERS
-    return f"{text[:MAX_SPOKEN_CHARACTERS]}…" if is_long else text
+    return _cut(text) if entry["event"] in SPOKEN_EVENTS else text
+
+
+def _cut(text: str) -> str:
+    return f"{text[:MAX_SPOKEN_CHARACTERS]}…" if len(text) > MAX_SPOKEN_CHARACTERS else text
 
 
 def _line(
@@ -202,6 +221,7 @@ def _line(
     event: str,
     text: str,
     data: Document,
+    live: LiveEvent | None = None,
     *,
     is_later: bool = False,
     is_shown: bool = False,
@@ -213,11 +233,12 @@ def _line(
         at,
         event,
         text,
-        _is_failure(event, data),
+        _is_failure(event, data) or (live is not None and is_failure(live)),
         is_later,
         is_shown,
         data.get("turn"),
         _deadline_seconds(at, data.get("call")),
+        live=live,
     )
 
 
@@ -244,43 +265,6 @@ def _attempt(data: Document, current: int) -> int:
 def _wait(before: datetime | None, at: datetime) -> float | None:
     seconds = (at - before).total_seconds() if before else 0.0
     return seconds if seconds >= LONG_WAIT_SECONDS else None
-
-
-def conversation_of(story: Document, events: Sequence[Document]) -> list[Spoken]:
-    """Returns the conversation, each line with the facts of its events."""
-    details: dict[tuple[str, int, int], list[Document]] = {}
-    for event in events:
-        data = event["data"]
-        if "turn" in data and event["sequence"] <= story["sequence"]:
-            name = event["type"].rpartition(".v")[0]
-            details.setdefault((name, data["attempt"], data["turn"]), []).append(event)
-    return [_spoken(line, details) for line in story["conversation"]]
-
-
-def _spoken(line: Document, details: Mapping[tuple[str, int, int], Sequence[Document]]) -> Spoken:
-    place = (line["attempt"], line["turn"])
-    heard, replies, requested, audio = (details.get((name, *place), ()) for name in TURN_EVENTS)
-    notes: list[str] = []
-    waterfall = None
-    if line["speaker"] == "callee":
-        notes += [f"{sure:.0%}" for event in heard if (sure := event["data"].get("confidence")) is not None]
-    elif line["speaker"] == "agent":
-        notes += _reply_notes(replies[0]["data"]) if replies else []
-        if audio:
-            made = audio[0]["data"]
-            notes += [made["provider"], *(["clip"] if made.get("is_cached") else []), *_fallback(made)]
-        waterfall = waterfall_of(heard, replies, requested, audio)
-    at = datetime.fromisoformat(line["at"])
-    return Spoken(line["speaker"], at, *place, line["text"], tuple(notes), waterfall)
-
-
-def _reply_notes(reply: Document) -> list[str]:
-    tokens = f"{reply['prompt_tokens']} → {reply['completion_tokens']}" if reply.get("completion_tokens") else ""
-    return [note for note in (reply["model"], tokens, *(["fallback"] if reply.get("is_fallback") else [])) if note]
-
-
-def _fallback(audio: Document) -> list[str]:
-    return [f"fallback: {audio['fallback']}"] if audio.get("fallback") else []
 
 
 def is_message(turn: int | None) -> bool:

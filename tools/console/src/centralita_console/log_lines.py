@@ -3,13 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
+from centralita_console.stored_events import event_name_of, event_of
 from centralita_console.text_direction import closed
 from chassis.subject_filters import matcher
 from contracts import Event
-from contracts.events import EVENTS
-from contracts.values import STORED
 from records.event_description import description
 from records.masking import mask_numbers
 
@@ -19,14 +16,14 @@ Line = dict[str, str | int]
 
 def line_of(resource: Mapping[str, Any]) -> Line:
     """Returns the line of an event of the REST API. One that this version cannot read has its name and its position."""
-    event = _event(resource)
+    event = event_of(resource)
     call_id = getattr(event, "call_id", None)
     text = mask_numbers(description(event)) if event else "; ".join(resource["unreadable"])
     return {
         "sequence": resource["sequence"],
         "at": resource["time"],
-        "subject": event.subject if event else _name(resource),
-        "event": _name(resource),
+        "subject": event.subject if event else event_name_of(resource),
+        "event": event_name_of(resource),
         "path": f"/calls/{call_id}?at={resource['sequence']}" if call_id else _campaign_path(event),
         "text": closed(text if len(text) <= MAX_TEXT_CHARACTERS else text[:MAX_TEXT_CHARACTERS] + "…"),
     }
@@ -41,21 +38,6 @@ def subject_matcher(pattern: str) -> Callable[[Line], bool]:
         return lambda _: True
     matches = matcher([pattern, f"{pattern}.>"])
     return lambda line: matches(str(line["subject"]))
-
-
-def _event(resource: Mapping[str, Any]) -> Event | None:
-    kind = EVENTS.get(_name(resource))
-    if kind is None or resource.get("unreadable"):
-        return None
-    try:
-        return kind.model_validate(resource["data"], context=STORED)
-    except ValidationError:
-        return None
-
-
-def _name(resource: Mapping[str, Any]) -> str:
-    """Returns the name of an event without its version, ``call.created`` of ``call.created.v2``."""
-    return ".".join(str(resource["type"]).split(".")[:2])
 
 
 def _campaign_path(event: Event | None) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ from centralita.replay.importing import Imported
 from centralita.replay.manifest import Manifest
 from contracts.streams import CALLS, REQUESTS
 from records.story import StateLine, Story
+from records.transcript import ConversationLine, unheard_of
 
 if TYPE_CHECKING:  # these two need the extra ``replay``
     from centralita.replay.lost_requests import Ranges
@@ -21,7 +21,12 @@ if TYPE_CHECKING:  # these two need the extra ``replay``
     from centralita.replay.verifying import Drift, Verification
 
 _MAX_SHOWN = 20
-_SPEAKERS = {"agent": "[cyan]agent[/cyan]", "callee": "[green]callee[/green]", "end": "[bold]ended[/bold]"}
+_SPEAKERS = {
+    "agent": "[cyan]agent[/cyan]",
+    "callee": "[green]callee[/green]",
+    "keys": "[green]keys[/green]",
+    "end": "[bold]ended[/bold]",
+}
 
 
 def export_view(file: Path, manifest: Manifest) -> RenderableType:
@@ -120,9 +125,17 @@ def story_view(story: Story) -> RenderableType:
         events.add_row(sequence, f"{entry.at:%H:%M:%S.%f}"[:-3], entry.event, Text(entry.text))
     conversation = Table.grid(padding=(0, 2))
     for line in story.conversation:
-        conversation.add_row(f"{line.at:%H:%M:%S}", _SPEAKERS[line.speaker], escape(line.text) or "(silence)")
+        conversation.add_row(f"{line.at:%H:%M:%S}", _SPEAKERS[line.speaker], _words(line))
     parts = [events, _state(story.state), *([conversation] if story.conversation else [])]
     return Panel(Group(*parts), title=story.title, title_align="left")
+
+
+def _words(line: ConversationLine) -> Text:
+    """Returns what was said. Of a reply that was interrupted, what was not heard follows what was heard."""
+    if line.heard is None:
+        return Text(line.text or "(silence)")
+    unheard = unheard_of(line.text, line.heard)
+    return Text.assemble(line.heard, (f" (not heard: {unheard})" if unheard else "…", "dim"))
 
 
 def _state(lines: Sequence[StateLine]) -> RenderableType:

@@ -13,7 +13,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from centralita_console.authentication import Api, PostedForm, door_of
 from centralita_console.browser_streams import MAX_NAME, Parts, new_page_name, notice, stream_to
-from centralita_console.call_story import conversation_of, groups_of, is_message, turn_starts
+from centralita_console.call_conversation import conversation_of
+from centralita_console.call_story import groups_of, is_message, turn_starts
 from centralita_console.event_stream import StreamedEvent, message, streamed_events
 from centralita_console.live_views import LiveView, LiveViews, TooManyWatchers
 from centralita_console.rendering import language_of, render, render_shared
