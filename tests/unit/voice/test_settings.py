@@ -41,6 +41,9 @@ def test_a_missing_setting_is_named(
         ("APP_BASE_URL", "calls.example.com"),
         ("ELEVENLABS_MAX_CONCURRENCY", "0"),
         ("MEDIA_TURN_TIMEOUT_SECONDS", "-1"),
+        ("LIVE_BASE_URL", "https://calls.example.com"),
+        ("LIVE_PORT", "8001"),
+        ("LIVE_MAX_CALLS", "0"),
     ],
 )
 def test_a_wrong_setting_is_named(

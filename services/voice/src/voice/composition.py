@@ -4,22 +4,35 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+import aiohttp
+import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
+from chassis.event_log import EventLog, StoredEvent
 from chassis.serve import Bus, operations
+from contracts import CallDecision
 from contracts.buckets import CALL_CLIPS, CLIPS
 from contracts.streams import CALLS
 from providers import Provider
 from telephony.media import derive_media_key
+from telephony.twilio import SIGNATURE_HEADER
+from telephony.twilio_streams import StreamSignatures
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.call_clips import CallClips
 from voice.adapters.clips import ObjectStoreClips, StoredClips
-from voice.adapters.elevenlabs import ElevenLabs
+from voice.adapters.elevenlabs import LIVE_OUTPUT_FORMAT, OUTPUT_FORMAT, ElevenLabs
+from voice.adapters.elevenlabs_streams import ElevenLabsStreams
+from voice.adapters.elevenlabs_transcription import ElevenLabsTranscriber
 from voice.adapters.nats import DialEventReader
 from voice.adapters.turn_events import TurnEventReader
+from voice.adapters.voice_activity import WebRtcVoiceActivity
+from voice.application.live.call_record import CallRecord
+from voice.application.live.live_call import LiveCall, Resources
+from voice.application.live.live_calls import LiveCalls, StreamId
+from voice.application.live.live_speech import LiveSpeech
 from voice.application.speech.prepared_clips import PreparedClips
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
@@ -31,11 +44,16 @@ from voice.application.telephony.hangup import HangUp
 from voice.application.telephony.messages import Messages
 from voice.application.telephony.rate_limiter import DialRateLimiter
 from voice.application.telephony.settlement import Settlement
+from voice.domain.audio_formats import MuLawCutter
+from voice.domain.live.turn_policy import TurnPolicy
 from voice.domain.rate_limit import RateLimit
 from voice.entrypoints.media import build_routes
+from voice.entrypoints.media_stream import MediaStreams
 from voice.entrypoints.subscribers import subscribe_handlers
-from voice.ports import Synthesizer
+from voice.ports import Line, Synthesizer
 from voice.settings import Settings
+
+logger = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -63,8 +81,13 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             api_key=settings.elevenlabs_api_key.get_secret_value(), base_url=str(settings.elevenlabs_base_url)
         ) as speech_account,
     ):
-        calls, voices = bus.log(CALLS, clock.now), _voices(speech_account, settings)
-        synthesis = SpeechSynthesis(voices, clips, calls, deadline_seconds=settings.speech_deadline_seconds)
+        calls, account = bus.log(CALLS, clock.now), _SpeechAccount(speech_account, settings)
+        deadline_seconds = settings.speech_deadline_seconds
+        synthesis = SpeechSynthesis(account.voices(OUTPUT_FORMAT), clips, calls, deadline_seconds=deadline_seconds)
+        live_voices = account.voices(LIVE_OUTPUT_FORMAT)
+        live_synthesis = SpeechSynthesis(
+            live_voices, clips, calls, deadline_seconds=deadline_seconds, cutter=MuLawCutter
+        )
         rate_limit = RateLimit(settings.twilio_calls_per_second, MAX_PENDING_SECONDS)
         rate_limiter = DialRateLimiter(rate_limit, calls, DialEventReader(bus.client, calls))
         turn_events = TurnEventReader(bus.client, calls)
@@ -72,15 +95,18 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=max_silence_seconds)
         async with (
             aclosing(PreparedClips(synthesis)) as prepared,
+            aclosing(PreparedClips(live_synthesis)) as live_prepared,
             aclosing(Handover(calls, telephony)) as handover,
             run_in_background(rate_limiter.run()),
             run_in_background(turn_events.run()),
             call_clips.follow_calls(),
+            _media_streams(settings, bus, calls, turn_events, live_synthesis, account),
         ):
             bus.before_drain.push_async_callback(player.aclose)
             bus.before_drain.callback(stopping.set)
             gate = DialGate(provider.breaker, stopping)
-            dialing = Dialing(calls, telephony, prepared, gate=gate, rate_limiter=rate_limiter)
+            live_clips = live_prepared if settings.live_port is not None else None
+            dialing = Dialing(calls, telephony, prepared, live_clips=live_clips, gate=gate, rate_limiter=rate_limiter)
             settlement, hangup = Settlement(calls, telephony), HangUp(calls, telephony, telephony)
             messages = Messages(calls, prepared, telephony)
             subscribe_handlers(bus.broker, dialing, settlement, hangup, messages)
@@ -88,22 +114,98 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             yield Starlette(routes=routes)
 
 
-def _voices(account: elevenlabs.Account, settings: Settings) -> list[Synthesizer]:
-    """Each voice has its own circuit breaker: one may fail while the other works. They share the account's capacity."""
-    capacity = asyncio.Semaphore(settings.elevenlabs_max_concurrency)
-    voice, model = settings.elevenlabs_default_voice, settings.elevenlabs_model_id
-    first = _provider("elevenlabs", capacity, settings)
-    voices: list[Synthesizer] = [ElevenLabs(account, first, voice=voice, model=model)]
-    other_voice, other_model = settings.elevenlabs_fallback_voice, settings.elevenlabs_fallback_model_id
-    if other_voice or other_model:
-        second = _provider("elevenlabs_fallback", capacity, settings)
-        is_only_voice = other_voice is not None
-        voices.append(
-            ElevenLabs(
-                account, second, voice=other_voice or voice, model=other_model or model, is_only_voice=is_only_voice
-            )
+@asynccontextmanager
+async def _media_streams(
+    settings: Settings,
+    bus: Bus,
+    calls: EventLog,
+    events: TurnEventReader,
+    synthesis: SpeechSynthesis,
+    account: "_SpeechAccount",
+) -> AsyncIterator[None]:
+    """Accepts media streams while the block runs, if the installation has a port for them."""
+    if settings.live_port is None:
+        yield
+        return
+    token, api_key = settings.twilio_auth_token.get_secret_value(), settings.elevenlabs_api_key.get_secret_value()
+    url, capacity = account.socket_url, asyncio.Semaphore(settings.live_max_calls)
+    live_calls = LiveCalls(calls, max_calls=settings.live_max_calls)
+    async with aiohttp.ClientSession() as http:
+        transcription = _provider("elevenlabs_transcription", capacity, settings)
+        transcriber = ElevenLabsTranscriber(http, transcription, api_key=api_key, url=url)
+        voice, model = settings.elevenlabs_default_voice, settings.elevenlabs_model_id
+        speech = _provider("elevenlabs_speech_stream", capacity, settings)
+        streams = ElevenLabsStreams(http, speech, api_key=api_key, url=url, voice=voice, model=model)
+        resources = Resources(events, transcriber, TurnPolicy())
+
+        def conduct(stream: StreamId, state: StoredEvent[CallDecision], line: Line, stream_id: str) -> LiveCall:
+            call = state.event.call
+            live_speech = LiveSpeech(synthesis, streams, language=call.language, voice=call.voice)
+            record = CallRecord(calls, stream, state)
+            return LiveCall(stream, stream_id, call, line, record, live_speech, WebRtcVoiceActivity(), resources)
+
+        signatures = StreamSignatures(token, settings.live_url)
+        server = MediaStreams(
+            live_calls, conduct, signatures, derive_media_key(token), signature_header=SIGNATURE_HEADER
         )
-    return voices
+        bus.before_drain.push_async_callback(live_calls.drain)
+        async with (
+            run_in_background(live_calls.run()),
+            run_in_background(_drain_at_stop(bus, live_calls)),
+            server.serve(settings.http_host, settings.live_port) as port,
+        ):
+            logger.info("media_streams_accepted", port=port)
+            yield
+
+
+async def _drain_at_stop(bus: Bus, live_calls: LiveCalls) -> None:
+    """Ends live calls as soon as the service must stop: the HTTP server may take seconds to stop."""
+    await bus.must_stop.wait()
+    await live_calls.drain()
+    await asyncio.get_running_loop().create_future()
+
+
+class _SpeechAccount:
+    """The voices of an account, in any format.
+
+    Each voice has its own circuit breaker: one may fail while the other works. They share the account's capacity.
+    """
+
+    def __init__(self, account: elevenlabs.Account, settings: Settings) -> None:
+        capacity = asyncio.Semaphore(settings.elevenlabs_max_concurrency)
+        self._account = account
+        self._settings = settings
+        self._first = _provider("elevenlabs", capacity, settings)
+        has_second = settings.elevenlabs_fallback_voice or settings.elevenlabs_fallback_model_id
+        self._second = _provider("elevenlabs_fallback", capacity, settings) if has_second else None
+
+    @property
+    def socket_url(self) -> str:
+        """The base URL of the vendor's WebSockets."""
+        return "ws" + str(self._settings.elevenlabs_base_url).rstrip("/").removeprefix("http")
+
+    def voices(self, output_format: str) -> list[Synthesizer]:
+        """Returns the first voice and its fallback, if there is one."""
+        voice, model = self._settings.elevenlabs_default_voice, self._settings.elevenlabs_model_id
+        voices: list[Synthesizer] = [
+            ElevenLabs(self._account, self._first, voice=voice, model=model, output_format=output_format)
+        ]
+        if self._second is not None:
+            other_voice, other_model = (
+                self._settings.elevenlabs_fallback_voice,
+                self._settings.elevenlabs_fallback_model_id,
+            )
+            voices.append(
+                ElevenLabs(
+                    self._account,
+                    self._second,
+                    voice=other_voice or voice,
+                    model=other_model or model,
+                    is_only_voice=other_voice is not None,
+                    output_format=output_format,
+                )
+            )
+        return voices
 
 
 def _provider(name: str, capacity: asyncio.Semaphore, settings: Settings) -> Provider:

@@ -21,3 +21,25 @@ FIRST_AUDIO_SECONDS = Histogram(
 CLIP_HITS = Counter("centralita_clip_hits", "Clips found in the Object Store")
 CLIP_MISSES = Counter("centralita_clip_misses", "Clips not found in the Object Store")
 CLIPS_NOT_STORED = Counter("centralita_clips_not_stored", "Clips that could not be stored", ["reason"])
+
+LIVE_STREAMS = Gauge("centralita_live_streams", "Media streams that this process has accepted")
+LIVE_REFUSED = Counter(
+    "centralita_live_refused", "Handshakes of media streams that were refused, by status", ["status"]
+)
+LIVE_CLOSED = Counter("centralita_live_closed", "Media streams that have ended, by reason", ["reason"])
+LIVE_MALFORMED = Counter("centralita_live_malformed", "Messages of media streams that could not be used")
+LIVE_UNDERRUNS = Counter("centralita_live_underruns", "How often audio was due to be sent and was not there")
+LIVE_PAUSES = Counter("centralita_live_pauses", "How often a sound of the callee paused a reply")
+LIVE_RESUMES = Counter("centralita_live_resumes", "How often a paused reply went on")
+LIVE_INTERRUPTIONS = Counter("centralita_live_interruptions", "Replies that were interrupted, by reason", ["reason"])
+LIVE_LOOP_LAG_SECONDS = Histogram(
+    "centralita_live_loop_lag_seconds",
+    "How late the event loop is",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+)
+LIVE_STAGE_SECONDS = Histogram(
+    "centralita_live_stage_seconds",
+    "The parts of the time from the callee's last sound to the first sound of the reply",
+    ["stage"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5),
+)

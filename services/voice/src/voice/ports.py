@@ -11,6 +11,8 @@ from chassis.event_log import StoredEvent
 from contracts import AudioRequested, PhoneNumber, TelephonyStatus
 from contracts.values import CallerId
 from voice.domain.clips import ClipName, SynthesisRequest
+from voice.domain.live.speech_stream import ContextFinished, SpokenAudio, SynthesisError
+from voice.domain.live.transcription import CommittedTranscript, PartialTranscript, TranscriptionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Synthesizer(Protocol):
         ...
 
     def synthesize(self, request: SynthesisRequest, *, first_by: float) -> AsyncGenerator[bytes, None]:
-        """Yields MP3 in pieces as the vendor sends them.
+        """Yields audio in pieces as the vendor sends them.
 
         The first piece arrives by `first_by`, in seconds of the running loop's clock. Raises
         `providers.RequestFailed`, also after the first piece.
@@ -169,4 +171,89 @@ class DialEvents(Protocol):
 
         The events are without an end.
         """
+        ...
+
+
+class CallEvents(Protocol):
+    """The events of a live call."""
+
+    def follow_call(
+        self, call_id: UUID, after_sequence: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[StoredEvent]]:
+        """Yields what a live conversation follows of a call, stored and future events, without an end.
+
+        `after_sequence` is that of an event of the call. Events may be out of order.
+        """
+        ...
+
+
+class Line(Protocol):
+    """The line of a live call: what it plays is sent, and returns at once. A line that is lost ends the call."""
+
+    def send_audio(self, audio: bytes) -> None:
+        """Plays mu-law at 8 kHz, of any length, behind what is buffered."""
+        ...
+
+    def send_mark(self, name: str) -> None:
+        """Asks for a mark to return when the audio before it has been played."""
+        ...
+
+    def clear(self) -> None:
+        """Discards what is buffered; all pending marks return."""
+        ...
+
+
+class Transcription(Protocol):
+    """One session of a transcriber."""
+
+    def feed(self, audio: bytes, *, is_commit: bool = False) -> None:
+        """Sends audio of the callee: mu-law at 8 kHz. A commit requests the final transcript; it may have no audio."""
+        ...
+
+    def transcripts(self) -> AsyncGenerator[PartialTranscript | CommittedTranscript | TranscriptionError, None]:
+        """Yields transcripts, and errors after which the session goes on. Raises `providers.RequestFailed` at its end.
+
+        A session ends by itself only by a failure.
+        """
+        ...
+
+
+class Transcriber(Protocol):
+    """A vendor that transcribes speech while it is spoken."""
+
+    def open(self, *, language: str, previous_text: str | None = None) -> AbstractAsyncContextManager[Transcription]:
+        """Opens a session. `previous_text` is what was said before it. Raises `providers.RequestFailed`."""
+        ...
+
+
+class SpeechStream(Protocol):
+    """One socket of a speech vendor. A context is one reply: its sentences share their prosody."""
+
+    def begin(self, context: str) -> None:
+        """Begins a context."""
+        ...
+
+    def speak(self, context: str, text: str) -> None:
+        """Synthesizes a sentence of a context."""
+        ...
+
+    def close(self, context: str) -> None:
+        """Ends a context. What was not synthesized yet is not synthesized."""
+        ...
+
+    def messages(self) -> AsyncGenerator[SpokenAudio | ContextFinished | SynthesisError, None]:
+        """Yields the vendor's messages. Raises `providers.RequestFailed` when the socket ends, whatever the reason."""
+        ...
+
+
+class SpeechStreams(Protocol):
+    """A speech vendor that synthesizes sentences while a reply is generated."""
+
+    @property
+    def name(self) -> str:
+        """The vendor, as the log names it."""
+        ...
+
+    def open(self, *, language: str, voice: str | None) -> AbstractAsyncContextManager[SpeechStream]:
+        """Opens a socket for one voice; none: that of the installation. Raises `providers.RequestFailed`."""
         ...

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr
+from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationInfo, WebsocketUrl, field_validator
 from pydantic_settings import NoDecode
 
 from chassis.settings import KeySettings, split_commas
@@ -58,3 +58,26 @@ class Settings(KeySettings):
     media_turn_timeout_seconds: float = Field(
         default=15, gt=0, description="how long a turn's audio waits for the next sentence before it ends"
     )
+    live_base_url: WebsocketUrl | None = Field(
+        default=None, description="public address of the media streams of live conversations; default: none, no streams"
+    )
+    live_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        validate_default=True,
+        description="the port on which this service accepts media streams; 0: any free one; default: none, no streams",
+    )
+    live_max_calls: int = Field(default=60, ge=1, description="media streams of one replica")
+
+    @field_validator("live_port")
+    @classmethod
+    def _has_address(cls, port: int | None, info: ValidationInfo) -> int | None:
+        if port is not None and info.data.get("live_base_url") is None:
+            raise ValueError("media streams need LIVE_BASE_URL, too: Twilio signs their address")
+        return port
+
+    @property
+    def live_url(self) -> str:
+        """Returns ``LIVE_BASE_URL`` without a trailing slash; empty: there is none."""
+        return str(self.live_base_url or "").rstrip("/")

@@ -17,6 +17,8 @@ from voice.domain.clips import SynthesisRequest
 
 OUTPUT_FORMAT = "mp3_22050_32"
 """Better than a telephone line, with a tenth of the bytes of the vendor's default."""
+LIVE_OUTPUT_FORMAT = "ulaw_8000"
+"""What a media stream takes as it is."""
 CONNECTION_SECONDS = 10
 """Limit of the HTTP client; the deadline of a sentence is shorter."""
 NEXT_PIECE_SECONDS = 5.0
@@ -30,27 +32,38 @@ Account = AsyncElevenLabs
 
 
 class ElevenLabs:
-    """Implements `voice.ports.Synthesizer`. With `is_only_voice`, the default voice replaces a requested one."""
+    """Implements `voice.ports.Synthesizer`. With `is_only_voice`, the default voice replaces a requested one.
+
+    The output format is part of a request's settings, so clips in two formats have two digests.
+    """
 
     name = "elevenlabs"
 
     def __init__(
-        self, client: AsyncElevenLabs, provider: Provider, *, voice: str, model: str, is_only_voice: bool = False
+        self,
+        client: AsyncElevenLabs,
+        provider: Provider,
+        *,
+        voice: str,
+        model: str,
+        is_only_voice: bool = False,
+        output_format: str = OUTPUT_FORMAT,
     ) -> None:
         self._client = client
         self._provider = provider
         self._voice = voice
         self._model = model
         self._is_only_voice = is_only_voice
+        self._output_format = output_format
 
     def build_request(self, sentence: AudioRequested) -> SynthesisRequest:
         """Returns the request for a sentence. The account's settings of the voice apply; they are not in the digest."""
-        language = sentence.language.split("-")[0] if self._model.endswith(_ENFORCES_LANGUAGE) else ""
+        language = enforced_language(self._model, sentence.language)
         voice = self._voice if self._is_only_voice else sentence.voice or self._voice
-        return SynthesisRequest(voice, self._model, (OUTPUT_FORMAT, language), sentence.text)
+        return SynthesisRequest(voice, self._model, (self._output_format, language), sentence.text)
 
     def synthesize(self, request: SynthesisRequest, *, first_by: float) -> AsyncGenerator[bytes, None]:
-        """Yields MP3 as it arrives. The first piece, each further one and the whole sentence have a deadline."""
+        """Yields audio as it arrives. The first piece, each further one and the whole sentence have a deadline."""
         return self._provider.stream(self._pieces(request, first_by), first_by=first_by)
 
     async def _pieces(self, request: SynthesisRequest, first_by: float) -> AsyncGenerator[bytes, None]:
@@ -63,12 +76,12 @@ class ElevenLabs:
                 piece_deadline_at = clock() + NEXT_PIECE_SECONDS
 
     def _stream(self, request: SynthesisRequest) -> AsyncGenerator[bytes, None]:
-        _, language = request.settings
+        output_format, language = request.settings
         stream = self._client.text_to_speech.stream(
             request.voice,
             text=request.text,
             model_id=request.model,
-            output_format=OUTPUT_FORMAT,
+            output_format=output_format,
             language_code=language or None,
             request_options={
                 "chunk_size": _AS_RECEIVED,
@@ -77,6 +90,11 @@ class ElevenLabs:
             },
         )
         return cast("AsyncGenerator[bytes, None]", stream)
+
+
+def enforced_language(model: str, language: str) -> str:
+    """Returns the language code that a model accepts for a BCP 47 tag; empty if it accepts none."""
+    return language.split("-")[0] if model.endswith(_ENFORCES_LANGUAGE) else ""
 
 
 async def _next_piece(pieces: AsyncGenerator[bytes, None], deadline_at: float) -> bytes:

@@ -1,23 +1,25 @@
-"""The sentences and replies of all calls, for the turns that this process plays.
+"""The events of turns of all calls, for the turns that this process plays and its live conversations.
 
-Theory. One standing listener receives every `audio.requested` and `reply.generated` of the stream, and hands them to
-the turns that wait (docs/adr/0030). So a turn creates nothing on the server: it registers, and gets its events here:
+Theory. One standing listener receives every event of `LIVE_FILTERS` of the stream, and hands them to the turns and
+calls that wait (docs/adr/0030, 0068). So a turn creates nothing on the server: it registers, and gets its events here:
 
 - The listener has been listening since before the `speech.heard` that began the turn, and has forgotten nothing after
   it: all events of the turn are in memory, or will arrive. Most turns are of this kind, and read nothing.
 - Otherwise, the turn reads its history, one page from the `speech.heard` on. The page contains the `speech.heard`, so
   the node that answers has reached the turn. What is stored after the page arrives at the listener.
 - If the listener lost an event, it begins again at the end of the stream, and every waiting turn reads its history.
-- A turn that receives nothing for `SILENCE_SECONDS` asks the leader once.
+- A turn that receives nothing for `SILENCE_SECONDS` asks the leader once. A live conversation does not ask: it waits
+  for most of its time, and `chassis.live.listen` finds a lost message within seconds.
 
-Events may therefore arrive out of order; `domain.turns.SentenceOrder` accepts that. An event is decoded when a turn of
-this process needs it; the turns of other replicas cost no decoding.
+Events may therefore arrive out of order; `domain.turns.SentenceOrder` accepts that. An event is decoded when a turn or
+call of this process needs its type; those of other replicas cost no decoding.
 """
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
@@ -28,8 +30,9 @@ from chassis.event_log import EventLog, StoredEvent
 from chassis.live import Incomplete, listen
 from chassis.stream_reader import last_sequence
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
-from contracts import AudioRequested, ReplyGenerated
-from contracts.filters import TURN_FILTERS, call_facts_filter
+from contracts import AudioRequested, ConversationEnded, MediaOpened, ReplyGenerated, SpeechHeard
+from contracts.event import CallEvent
+from contracts.filters import LIVE_FILTERS, call_facts_filter
 from contracts.streams import CALLS
 
 SILENCE_SECONDS = 2.0
@@ -37,12 +40,32 @@ MEMORY_SECONDS = 10.0
 MAX_RECENT = 20_000
 """How many events are kept in memory."""
 _PAUSE_SECONDS = 1.0
-_KINDS = (AudioRequested, ReplyGenerated)
+TURN_KINDS: tuple[type[CallEvent], ...] = (AudioRequested, ReplyGenerated)
+"""What a turn is played from."""
+LIVE_KINDS: tuple[type[CallEvent], ...] = (*TURN_KINDS, SpeechHeard, ConversationEnded, MediaOpened)
+"""What a live conversation follows."""
 
 logger = structlog.get_logger()
 
-_Inbox = asyncio.Queue[StoredMessage | None]
-"""The messages of one waiting turn. None: read the history again."""
+
+@dataclass(eq=False, slots=True)
+class _Inbox:
+    """The messages of one waiting turn or call. None: read the history again."""
+
+    kinds: Collection[type[CallEvent]]
+    is_live: bool
+    queue: asyncio.Queue[StoredMessage | None] = field(default_factory=asyncio.Queue)
+
+    def put(self, message: StoredMessage) -> None:
+        """Adds the message, if it is of the kinds that are wanted."""
+        name = message.subject.rpartition(".")[0]
+        if any(kind.event_name == name for kind in self.kinds):
+            self.queue.put_nowait(message)
+
+    async def get(self, *, seconds: float | None) -> StoredMessage | None:
+        """Returns the next message. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            return await self.queue.get()
 
 
 class TurnEventReader:
@@ -72,11 +95,24 @@ class TurnEventReader:
 
         With the sequence 0, from the beginning of the call.
         """
-        inbox, key = _Inbox(), str(call_id)
+        async with self._follow(call_id, after_sequence, _Inbox(TURN_KINDS, is_live=False)) as events:
+            yield events
+
+    @asynccontextmanager
+    async def follow_call(self, call_id: UUID, after_sequence: int) -> AsyncIterator[AsyncIterator[StoredEvent]]:
+        """Follows what `LIVE_KINDS` contains of a call, from an event of it with this sequence on, without an end."""
+        async with self._follow(call_id, after_sequence, _Inbox(LIVE_KINDS, is_live=True)) as events:
+            yield events
+
+    @asynccontextmanager
+    async def _follow(
+        self, call_id: UUID, after_sequence: int, inbox: _Inbox
+    ) -> AsyncIterator[AsyncIterator[StoredEvent]]:
+        key = str(call_id)
         self._inboxes[key].add(inbox)
         for message in self._recent.of(key):
             if message.seq > after_sequence:
-                inbox.put_nowait(message)
+                inbox.put(message)
         try:
             async with aclosing(self._events(call_id, after_sequence, inbox)) as events:
                 yield events
@@ -89,9 +125,9 @@ class TurnEventReader:
         end_sequence = await last_sequence(self._client, CALLS.name)
         for inboxes in self._inboxes.values():
             for inbox in inboxes:
-                inbox.put_nowait(None)
+                inbox.queue.put_nowait(None)
         self._recent.begin(end_sequence)
-        listening = listen(self._client, CALLS, TURN_FILTERS, start_sequence=end_sequence + 1)
+        listening = listen(self._client, CALLS, LIVE_FILTERS, start_sequence=end_sequence + 1)
         try:
             async with aclosing(listening) as batches:
                 async for batch in batches:
@@ -104,7 +140,7 @@ class TurnEventReader:
         call_id = message.subject.rpartition(".")[2]
         self._recent.add(call_id, message)
         for inbox in self._inboxes.get(call_id, ()):
-            inbox.put_nowait(message)
+            inbox.put(message)
 
     async def _decode(self, message: StoredMessage) -> list[StoredEvent]:
         """Returns the event, or nothing if it cannot be decoded: its turn ends early, and its remainder is spoken."""
@@ -117,33 +153,32 @@ class TurnEventReader:
     async def _events(self, call_id: UUID, after_sequence: int, inbox: _Inbox) -> AsyncGenerator[StoredEvent, None]:
         yielded: set[int] = set()
         has_all = after_sequence > 0 and self._recent.has_all_after(after_sequence)
-        history, may_ask = [] if has_all else await self._read_history(call_id, after_sequence), True
+        history, may_ask = [] if has_all else await self._read_history(call_id, after_sequence, inbox), True
         while True:
             for stored in history:
                 if stored.sequence > after_sequence and stored.sequence not in yielded:
                     yielded.add(stored.sequence)
                     yield stored
             try:
-                async with asyncio.timeout(SILENCE_SECONDS if may_ask else None):
-                    received = await inbox.get()
+                received = await inbox.get(seconds=SILENCE_SECONDS if may_ask and not inbox.is_live else None)
             except TimeoutError:
                 may_ask = False
-                history = await self._read_at_leader(call_id, after_sequence)
+                history = await self._read_at_leader(call_id, after_sequence, inbox)
             else:
                 may_ask = True
-                read = self._decode(received) if received else self._read_at_leader(call_id, after_sequence)
+                read = self._decode(received) if received else self._read_at_leader(call_id, after_sequence, inbox)
                 history = await read
 
-    async def _read_history(self, call_id: UUID, after_sequence: int) -> list[StoredEvent]:
-        """Returns the events of the turn in one page, from any node that has reached its `speech.heard`."""
+    async def _read_history(self, call_id: UUID, after_sequence: int, inbox: _Inbox) -> list[StoredEvent]:
+        """Returns the events in one page, from any node that has reached the event with this sequence."""
         if not after_sequence:
-            return await self._read_at_leader(call_id, after_sequence)
+            return await self._read_at_leader(call_id, after_sequence, inbox)
         return await self._calls.read_after(
-            call_facts_filter(call_id), after_sequence - 1, known_sequence=after_sequence, kinds=_KINDS
+            call_facts_filter(call_id), after_sequence - 1, known_sequence=after_sequence, kinds=inbox.kinds
         )
 
-    async def _read_at_leader(self, call_id: UUID, after_sequence: int) -> list[StoredEvent]:
-        subjects = [event.subject_for(call_id) for event in _KINDS]
+    async def _read_at_leader(self, call_id: UUID, after_sequence: int, inbox: _Inbox) -> list[StoredEvent]:
+        subjects = [event.subject_for(call_id) for event in inbox.kinds]
         return await self._calls.read(subjects, after_sequence=after_sequence)
 
 

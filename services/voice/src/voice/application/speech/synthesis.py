@@ -16,7 +16,7 @@ another cannot be understood. The log records the source of each sentence; docs/
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -25,6 +25,7 @@ from contracts import AudioFailed, AudioReady, AudioRequested, SentenceAudio, Sp
 from contracts.vocabulary import MESSAGE_TURN
 from providers import FALLBACKS, Failure, RequestFailed
 from telephony.instructions import GREETING_TURN
+from voice.domain.audio_formats import AudioCutter
 from voice.domain.clips import ClipName, RecentTexts, SynthesisRequest
 from voice.domain.mp3 import FrameCutter
 from voice.metrics import FIRST_BYTE_SECONDS, SENTENCES
@@ -61,7 +62,7 @@ class Sentence(StoredEvent[AudioRequested]):
 
 @dataclass
 class _AudioSink:
-    """Passes MP3 frames on, and records whether it has passed any."""
+    """Passes audio on, and records whether it has passed any."""
 
     on_audio: Callable[[bytes], None]
     has_begun: bool = False
@@ -78,7 +79,7 @@ class _SpokenSentence:
     digest: str
     provider: str
     fallback: SpeechFallback | None
-    cutter: FrameCutter = field(default_factory=FrameCutter)
+    cutter: AudioCutter
     audio: bytearray | None = None
     first_byte_seconds: float | None = None
 
@@ -86,8 +87,8 @@ class _SpokenSentence:
 class SpeechSynthesis:
     """Speaks sentences and appends their outcomes to the log.
 
-    `voices` are the requested one and its fallbacks, in order. The first audio of a sentence must arrive within
-    `deadline_seconds`.
+    `voices` are the requested one and its fallbacks, in order; `cutter` makes one for their format. The first audio of
+    a sentence must arrive within `deadline_seconds`.
     """
 
     def __init__(
@@ -97,15 +98,17 @@ class SpeechSynthesis:
         calls: EventLog,
         *,
         deadline_seconds: float = DEADLINE_SECONDS,
+        cutter: Callable[[], AudioCutter] = FrameCutter,
     ) -> None:
         self._voices = voices
+        self._cutter = cutter
         self._clips = clips
         self._calls = calls
         self._deadline_seconds = deadline_seconds
         self._recent_texts = RecentTexts()
 
     async def speak(self, sentence: Sentence, on_audio: Callable[[bytes], None]) -> SentenceAudio:
-        """Passes the sentence's MP3 frames to `on_audio` as they arrive, then empty bytes.
+        """Passes the sentence's audio to `on_audio` as it arrives, in whole frames, then empty bytes.
 
         Returns what `record_ready` appends. Raises RequestFailed if the sentence was not passed on completely; the
         caller then calls `record_failure`.
@@ -209,12 +212,13 @@ class SpeechSynthesis:
         synthesis = voice.build_request(sentence.event)
         may_be_stored = sentence.event.is_reusable and synthesis.digest != missing
         if may_be_stored and (clip := await self._clips.get(sentence.clip_name(synthesis.digest))) is not None:
-            return _play_clip(_SpokenSentence(synthesis.digest, voice.name, fallback), clip, sink)
+            return _play_clip(_SpokenSentence(synthesis.digest, voice.name, fallback, self._cutter()), clip, sink)
         tries_left = 1 if fallback else MAX_TRIES
         while True:
             tries_left -= 1
             try:
-                return await _synthesize(voice, fallback, synthesis, first_by, sink)
+                spoken = _SpokenSentence(synthesis.digest, voice.name, fallback, self._cutter())
+                return await _synthesize(voice, synthesis, first_by, spoken, sink)
             except RequestFailed as error:
                 is_transient = error.failure.is_transient or error.failure is Failure.EMPTY
                 if sink.has_begun or not tries_left or not is_transient:
@@ -225,7 +229,7 @@ class SpeechSynthesis:
         for voice in self._voices:
             digest = voice.build_request(sentence.event).digest
             if (clip := await self._clips.get(sentence.clip_name(digest))) is not None:
-                return _play_clip(_SpokenSentence(digest, "clips", SpeechFallback.CLIP), clip, sink)
+                return _play_clip(_SpokenSentence(digest, "clips", SpeechFallback.CLIP, self._cutter()), clip, sink)
         return None
 
     async def _store_clip(self, sentence: Sentence, spoken: _SpokenSentence, *, is_answered: bool = True) -> None:
@@ -258,16 +262,11 @@ def _audio_of(request: AudioRequested, spoken: _SpokenSentence) -> SentenceAudio
 
 
 async def _synthesize(
-    voice: Synthesizer,
-    fallback: SpeechFallback | None,
-    synthesis: SynthesisRequest,
-    first_by: float,
-    sink: _AudioSink,
+    voice: Synthesizer, synthesis: SynthesisRequest, first_by: float, spoken: _SpokenSentence, sink: _AudioSink
 ) -> _SpokenSentence:
-    """Makes one request to the vendor. Raises RequestFailed."""
+    """Makes one request to the vendor, and adds its audio to `spoken`. Raises RequestFailed."""
     clock = asyncio.get_running_loop().time
     started_at, audio = clock(), bytearray()
-    spoken = _SpokenSentence(synthesis.digest, voice.name, fallback, audio=audio)
     async with aclosing(voice.synthesize(synthesis, first_by=first_by)) as pieces:
         async for piece in pieces:
             if not (frames := spoken.cutter.feed(piece)):
@@ -279,6 +278,7 @@ async def _synthesize(
             sink.write(frames)
     if not audio:
         raise RequestFailed(Failure.EMPTY, "the vendor sent no audio")
+    spoken.audio = audio
     return spoken
 
 

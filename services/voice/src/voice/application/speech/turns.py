@@ -222,10 +222,8 @@ class TurnPlayer:
                 deadline_at = clock() + self._max_silence_seconds
                 if isinstance(event, ReplyGenerated):
                     order.close(event.sentences)
-                if request := _sentence_in(event, state.event.call):
-                    about_callee = is_personal(request.text, state.event.call)
-                    sentence = Sentence(request, stored.envelope, stored.sequence, is_personal=about_callee)
-                    for ready in order.add(request.sentence, sentence):
+                if sentence := sentence_in(stored, state.event.call):
+                    for ready in order.add(sentence.event.sentence, sentence):
                         yield ready
 
     async def _synthesize(self, track: _Track, ready: _Ready) -> None:
@@ -240,8 +238,16 @@ class TurnPlayer:
             track.audio.put_nowait(error)
 
 
-def _sentence_in(event: AudioRequested | ReplyGenerated, call: Call) -> AudioRequested | None:
-    """Returns the sentence that an event contains, in the voice of the call; none if a reply contains none."""
+def sentence_in(stored: StoredEvent, call: Call) -> Sentence | None:
+    """Returns the sentence that an event contains, in the voice of the call; none if it contains none."""
+    if not isinstance(stored.event, AudioRequested | ReplyGenerated):
+        return None
+    if (request := _request_in(stored.event, call)) is None:
+        return None
+    return Sentence(request, stored.envelope, stored.sequence, is_personal=is_personal(request.text, call))
+
+
+def _request_in(event: AudioRequested | ReplyGenerated, call: Call) -> AudioRequested | None:
     if isinstance(event, AudioRequested):
         return event.model_copy(update={"voice": event.voice or call.voice})
     if event.last_sentence is None:

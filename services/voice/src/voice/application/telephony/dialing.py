@@ -32,7 +32,15 @@ import random
 import structlog
 
 from chassis.event_log import EventLog
-from contracts import CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
+from contracts import (
+    CallStatus,
+    CallStatusChanged,
+    ConversationMode,
+    DialPlaced,
+    DialRefused,
+    DialUnknown,
+    Envelope,
+)
 from contracts.call import Call
 from telephony.dial_failures import DialFailed, FailureClass
 from voice.application.call_state import load_call
@@ -68,7 +76,8 @@ logger = structlog.get_logger()
 class Dialing:
     """Dials the attempts that the orchestrator begins.
 
-    `gate` and `rate_limiter` are optional; without them an attempt is dialled at once.
+    `gate` and `rate_limiter` are optional; without them an attempt is dialled at once. `live_clips`: those of live
+    calls, which have another format; none: this installation has no media streams.
     """
 
     def __init__(
@@ -77,6 +86,7 @@ class Dialing:
         telephony: Telephony,
         clips: PreparedClips,
         *,
+        live_clips: PreparedClips | None = None,
         gate: DialGate | None = None,
         rate_limiter: DialRateLimiter | None = None,
         request_window_seconds: float = REQUEST_WINDOW_SECONDS,
@@ -85,6 +95,7 @@ class Dialing:
         self._calls = calls
         self._telephony = telephony
         self._clips = clips
+        self._live_clips = live_clips
         self._gate = gate
         self._rate_limiter = rate_limiter
         self._request_window_seconds = request_window_seconds
@@ -104,7 +115,9 @@ class Dialing:
         if self._seconds_left(event.call) <= 0:
             await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered)
             return
-        await self._clips.prepare(greeting_sentence(event.call, attempt, cause))
+        is_live = event.call.mode is ConversationMode.LIVE
+        clips = self._live_clips if is_live and self._live_clips else self._clips
+        await clips.prepare(greeting_sentence(event.call, attempt, cause))
         if self._gate is None or (is_redelivered and await is_claimed(self._calls, call_id, attempt)):
             await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered)
             return

@@ -1,0 +1,136 @@
+"""The live calls of this process: which streams it accepts, and how they end when the process ends."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from chassis.event_log import EventLog, StoredEvent
+from contracts import CallDecision, ConversationMode, MediaClosedReason
+from voice.application.call_state import load_state
+from voice.metrics import LIVE_LOOP_LAG_SECONDS, LIVE_REFUSED, LIVE_STREAMS
+
+MAX_LAG_SECONDS = 0.2
+"""A process whose event loop is later than this accepts no further stream."""
+_LAG_INTERVAL_SECONDS = 0.1
+_LAG_MEMORY = 20
+"""How many measurements of the lag are remembered: those of two seconds."""
+MAX_DRAIN_SECONDS = 8.0
+"""How long a stop waits for the calls: a sentence of `ending.MAX_LAST_SENTENCE_SECONDS`, and their last events."""
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamId:
+    """One media stream: the call, its attempt, and the number of the stream in the attempt."""
+
+    call_id: UUID
+    attempt: int
+    generation: int
+
+
+class StreamRefused(Exception):
+    """This process does not accept the stream. `status` is the answer to its handshake."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Conversation(Protocol):
+    """A live call, as far as this module ends it."""
+
+    def finish(self, reason: MediaClosedReason) -> None:
+        """Ends the stream after the sentence that is being played."""
+        ...
+
+
+class LiveCalls:
+    """The streams that this process has accepted, at most `max_calls`. `run` must run meanwhile."""
+
+    def __init__(self, calls: EventLog, *, max_calls: int) -> None:
+        self._calls = calls
+        self._max_calls = max_calls
+        self._streams: dict[StreamId, Conversation | None] = {}
+        self._lags = [0.0] * _LAG_MEMORY
+        self._is_draining = False
+        self._has_changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Measures how late the event loop is, until it is cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due_at = clock() + _LAG_INTERVAL_SECONDS
+            await asyncio.sleep(_LAG_INTERVAL_SECONDS)
+            lag_seconds = max(0.0, clock() - due_at)
+            LIVE_LOOP_LAG_SECONDS.observe(lag_seconds)
+            self._lags = [*self._lags[1:], lag_seconds]
+
+    async def open(self, stream: StreamId) -> StoredEvent[CallDecision]:
+        """Returns the state of the call. Raises StreamRefused if there is no room, or no line for this stream."""
+        self._check_room()
+        for may_lag in (True, False):
+            state = await load_state(self._calls, stream.call_id, may_lag=may_lag)
+            if state is not None and _may_be_live(state.event, stream):
+                return state
+        raise self._refused(404, "no such call") if state is None else self._refused(403, "the line is not open")
+
+    @contextmanager
+    def accepted(self, stream: StreamId) -> Iterator[None]:
+        """Reserves the room of one stream. Raises StreamRefused if this process has this very stream already."""
+        if stream in self._streams:
+            raise self._refused(409, "this stream is open already")
+        self._check_room()
+        self._streams[stream] = None
+        LIVE_STREAMS.set(len(self._streams))
+        try:
+            yield
+        finally:
+            del self._streams[stream]
+            LIVE_STREAMS.set(len(self._streams))
+            self._has_changed.set()
+
+    def begin(self, stream: StreamId, conversation: Conversation) -> None:
+        """Registers the conversation of an accepted stream, so that a stop can end it."""
+        self._streams[stream] = conversation
+        if self._is_draining:
+            conversation.finish(MediaClosedReason.DRAINED)
+
+    async def drain(self) -> None:
+        """Accepts no stream any more, and ends those that are open after their sentences. Returns when they have ended.
+
+        The provider then asks for the next instruction, and another replica continues.
+        """
+        self._is_draining = True
+        for conversation in [*self._streams.values()]:
+            if conversation is not None:
+                conversation.finish(MediaClosedReason.DRAINED)
+        try:
+            async with asyncio.timeout(MAX_DRAIN_SECONDS):
+                while self._streams:
+                    self._has_changed.clear()
+                    await self._has_changed.wait()
+        except TimeoutError:
+            logger.warning("live_calls_not_drained", count=len(self._streams))
+
+    def _check_room(self) -> None:
+        if self._is_draining:
+            raise self._refused(503, "this process is stopping")
+        if len(self._streams) >= self._max_calls:
+            raise self._refused(503, "this process has as many live calls as it may have")
+        if max(self._lags) > MAX_LAG_SECONDS:
+            raise self._refused(503, "this process is too late")
+
+    @staticmethod
+    def _refused(status: int, reason: str) -> StreamRefused:
+        LIVE_REFUSED.labels(status=str(status)).inc()
+        return StreamRefused(status, reason)
+
+
+def _may_be_live(decision: CallDecision, stream: StreamId) -> bool:
+    return decision.call.mode is ConversationMode.LIVE and decision.call.may_use_line(stream.attempt)

@@ -1,0 +1,238 @@
+"""The turns of one live call: what the callee said goes into the log, and what the log requests is said."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from chassis.event_log import StoredEvent
+from contracts import (
+    AudioRequested,
+    ConversationEnded,
+    InterruptionReason,
+    MediaClosedReason,
+    MediaOpened,
+    ReplyGenerated,
+    SentenceAudio,
+    SpeechHeard,
+)
+from contracts.call import Call
+from contracts.opt_out_phrases import is_opt_out
+from telephony.instructions import GREETING_TURN
+from voice.application.live import stream_events
+from voice.application.live.call_record import CallRecord
+from voice.application.live.ending import Ending
+from voice.application.live.live_calls import StreamId
+from voice.application.live.live_speech import LiveSpeech
+from voice.application.live.speaking import Reply, Speaking
+from voice.application.live.turn_times import TurnTimes
+from voice.application.speech.prepared_clips import greeting_sentence
+from voice.application.speech.synthesis import Sentence
+from voice.application.speech.turns import sentence_in
+from voice.domain.continuation import Continuation
+from voice.domain.live import barge_in
+from voice.domain.live.endpointing import TurnOver
+from voice.domain.live.phrases import FILLERS, REPETITIONS, phrase
+from voice.domain.live.playout import FILLER, Heard, Playing
+from voice.domain.live.turn_policy import TurnPolicy, asks_for_details
+from voice.metrics import LIVE_INTERRUPTIONS, LIVE_PAUSES, LIVE_RESUMES
+from voice.ports import Line
+
+
+class TurnTaking:
+    """Takes turns with the callee. `on_said` is called with the last sentence of each reply that was heard."""
+
+    def __init__(
+        self,
+        stream: StreamId,
+        call: Call,
+        line: Line,
+        record: CallRecord,
+        speech: LiveSpeech,
+        ending: Ending,
+        policy: TurnPolicy,
+        on_said: Callable[[str], None],
+    ) -> None:
+        self._stream = stream
+        self._call = call
+        self._record = record
+        self._speech = speech
+        self._ending = ending
+        self._policy = policy
+        self._on_said = on_said
+        self._times = TurnTimes()
+        self._clock = asyncio.get_running_loop().time
+        self._ended_turn: int | None = None
+        """The last turn of the conversation, once it is over."""
+        self._silent_since: float | None = None
+        """Since when the callee has the word, and says nothing."""
+        self.speaking = Speaking(line, speech, self)
+
+    def playing(self) -> Playing | None:
+        """Returns what the callee hears now; none if the line is silent. A goodbye cannot be interrupted."""
+        playing = self.speaking.playing()
+        return replace(playing, is_interruptible=False) if playing and self._ended_turn is not None else playing
+
+    def begin(self, past: Sequence[StoredEvent], continuation: Continuation) -> None:
+        """Begins with what is owed to the callee: `past` are the events of the attempt, folded to `continuation`."""
+        turn = continuation.turn
+        self._ended_turn = turn if continuation.has_ended else None
+        if continuation.first_sentence is not None:
+            self._begin(turn, continuation.first_sentence)
+            for stored in past:
+                self.take(stored)
+        elif continuation.has_ended:
+            self._ending.end(MediaClosedReason.GOODBYE)
+        else:  # the callee has the word, and what was said meanwhile is lost
+            self.speaking.begin(turn)
+            self.speaking.reply.is_over = True
+            self._play_phrase(phrase(REPETITIONS, self._call.language))
+            self._silent_since = self._clock()
+
+    def take(self, stored: StoredEvent) -> None:
+        """Takes an event of the call; one that comes twice, or late, does no harm."""
+        event, attempt = stored.event, self._stream.attempt
+        if isinstance(event, MediaOpened):
+            if (event.attempt, event.generation) > (attempt, self._stream.generation):
+                self._ending.end(MediaClosedReason.SUPERSEDED)
+        elif isinstance(event, SpeechHeard):
+            self._record.note(stored)
+            if event.attempt == attempt and (self._ended_turn is None or event.turn <= self._ended_turn):
+                self._begin(event.turn)
+        elif isinstance(event, ConversationEnded) and event.attempt == attempt:
+            self._ended_turn = event.turn
+            self._end_after_goodbye()
+        elif isinstance(event, AudioRequested | ReplyGenerated) and event.attempt == attempt:
+            self._begin(event.turn)
+            if event.turn == self.speaking.reply.turn and not self.speaking.reply.is_over:
+                self._add(stored, event)
+
+    def claim(self, text: str, turn: TurnOver | None = None) -> None:
+        """Appends an utterance of the callee; an empty text is a silence. `turn`: how it was spoken.
+
+        After the end of the conversation, only the wish for no more calls counts.
+        """
+        if self._ended_turn is not None and not is_opt_out(text):
+            return
+        if self._ended_turn is None and not self.speaking.reply.is_over:
+            self.interrupt(InterruptionReason.WORDS)
+        self._silent_since, decided_at = None, self._clock()
+
+        def build(number: int) -> SpeechHeard:
+            return stream_events.heard(self._stream, number, text, turn, self._call.language)
+
+        def on_claimed(stored: StoredEvent | None) -> None:
+            if stored is None:  # what was said is lost; on another stream, the callee is asked to repeat it
+                self._ending.end(MediaClosedReason.DROPPED)
+                return
+            self.take(stored)
+            self._times.claimed(turn, self._clock() - decided_at, self._clock())
+
+        self._record.claim(build, on_claimed)
+
+    def interrupt(self, reason: InterruptionReason) -> None:
+        """Ends the reply, and reports what was heard of it. A phrase that belongs to no reply just ends."""
+        if (heard := self._stop()) is not None:
+            LIVE_INTERRUPTIONS.labels(reason=reason.value).inc()
+            self._record.append(stream_events.interrupted(self._stream, heard, reason), f"interrupted/{heard.turn}")
+            self._report_played(heard.turn_seconds, is_complete=False)
+
+    def hand_over(self) -> None:
+        """Ends the reply because the stream ends: the next one plays what was not heard, so it is not interrupted."""
+        if (heard := self._stop()) is not None and heard.turn_seconds:
+            self._report_played(heard.turn_seconds, is_complete=False)
+
+    def barge_in(self, decision: barge_in.Pause | barge_in.Interrupt | barge_in.Resume) -> None:
+        """Takes a sound, or words, during our speech."""
+        match decision:
+            case barge_in.Pause():
+                LIVE_PAUSES.inc()
+                self._times.pauses += 1
+                self.speaking.pause()
+            case barge_in.Resume(words=words):
+                LIVE_RESUMES.inc()
+                self._times.resumes += 1
+                self._times.backchannels += bool(words)
+                self.speaking.resume()
+            case barge_in.Interrupt(reason=reason):
+                self.interrupt(reason)
+
+    def check(self, *, has_spoken: bool) -> None:
+        """Does what is due, ten times a second. `has_spoken`: the callee has begun to say something."""
+        self.speaking.pump()
+        self._play_filler_if_due()
+        self._claim_silence_if_due(has_spoken=has_spoken)
+
+    def on_sentence_heard(self, reply: Reply, sentence: Sentence, audio: SentenceAudio) -> None:
+        """See `speaking.Listener`."""
+        self._record.do_later(lambda: self._speech.record(sentence, audio))
+        self._ending.sentence_heard()
+
+    def on_reply_heard(self, reply: Reply) -> None:
+        """See `speaking.Listener`."""
+        heard = self.speaking.heard()
+        seconds = heard.turn_seconds if heard and heard.turn == reply.turn else 0.0
+        self._report_played(seconds, is_complete=True)
+        self._on_said(reply.last_text)
+        self._silent_since = self._clock()
+        self._end_after_goodbye()
+
+    def on_sentence_failed(self, reply: Reply, sentence: Sentence, reason: str) -> None:
+        """See `speaking.Listener`. The sentences before it are still played."""
+        if sentence.event.sentence != FILLER and reply is self.speaking.reply and self._ending.failed is None:
+            self._ending.failed = sentence, reason
+
+    def _stop(self) -> Heard | None:
+        """Ends what is being said, and returns what was heard of the reply; None: it was over already."""
+        was_over, heard = self.speaking.reply.is_over, self.speaking.interrupt()
+        return None if was_over else heard
+
+    def _report_played(self, seconds: float, *, is_complete: bool) -> None:
+        played = self._times.played(self._call, self.speaking.reply, seconds, is_complete=is_complete)
+        self._record.append(played, f"played/{played.turn}")
+
+    def _begin(self, turn: int, first_sentence: int = 0) -> None:
+        """Begins the reply of a turn, unless a newer one has begun."""
+        if turn <= self.speaking.reply.turn:
+            return
+        if not self.speaking.reply.is_over:
+            self.interrupt(InterruptionReason.WORDS)
+        self._ending.failed, self._silent_since = None, None
+        self._times.begin()
+        self.speaking.begin(turn, first_sentence)
+        if turn == GREETING_TURN:
+            greeting = greeting_sentence(self._call, self._stream.attempt, self._record.cause)
+            self.speaking.add(greeting, is_interruptible=self._call.company is None)
+            self.speaking.close(1)
+
+    def _add(self, stored: StoredEvent, event: AudioRequested | ReplyGenerated) -> None:
+        if sentence := sentence_in(stored, self._call):
+            self.speaking.add(sentence, is_interruptible=self._ended_turn is None)
+        if isinstance(event, ReplyGenerated):
+            self.speaking.close(event.sentences)
+
+    def _play_filler_if_due(self) -> None:
+        reply, claimed_at = self.speaking.reply, self._times.claimed_at
+        if claimed_at is None or reply.has_filler or reply.is_over or reply.requested_at is not None:
+            return
+        if self._clock() - claimed_at >= self._policy.filler_seconds:
+            self._play_phrase(phrase(FILLERS, self._call.language))
+
+    def _claim_silence_if_due(self, *, has_spoken: bool) -> None:
+        if self._silent_since is None:
+            return
+        if has_spoken or self.speaking.is_audible():
+            self._silent_since = self._clock()
+            return
+        is_asked = asks_for_details(self.speaking.reply.last_text, self._call.language)
+        seconds = self._policy.details_silence_seconds if is_asked else self._policy.silence_seconds
+        if self._clock() - self._silent_since >= seconds:
+            self.claim("")
+
+    def _end_after_goodbye(self) -> None:
+        reply = self.speaking.reply
+        if self._ended_turn is not None and reply.is_over and reply.turn >= self._ended_turn:
+            self._ending.end(MediaClosedReason.GOODBYE)
+
+    def _play_phrase(self, text: str) -> None:
+        attempt, turn = self._stream.attempt, self.speaking.reply.turn
+        self.speaking.add_filler(stream_events.stock_sentence(self._call, attempt, turn, text, self._record.cause))

@@ -1,0 +1,58 @@
+"""Where a media stream continues: what the log has of the attempt, and what of it was heard (docs/live.md)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts import (
+    AudioReady,
+    ConversationEnded,
+    Event,
+    InterruptionReason,
+    SpeechHeard,
+    SpeechInterrupted,
+    SpeechPlayed,
+)
+from telephony.instructions import GREETING_TURN
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """The state of an attempt's conversation when a stream begins."""
+
+    turn: int = GREETING_TURN
+    """The last turn that was claimed; its reply is the one that is owed, or was heard last."""
+    heard_text: str = ""
+    """The callee's words in it."""
+    first_sentence: int | None = 0
+    """The sentence of the reply from which it has to be played; None: nothing of it is owed."""
+    has_ended: bool = False
+    """Whether the conversation is over after this reply."""
+
+
+def continuation_of(events: Sequence[Event], attempt: int) -> Continuation:
+    """Folds the events of a call, in the order of the log.
+
+    A reply that the callee interrupted is not owed: the callee had the word, and what was said then is lost. After a
+    takeover, the sentence that was being heard is played again, whole. A process that died reported nothing: then all
+    sentences are played again that are not reported as played.
+    """
+    past, played = Continuation(), set[int]()
+    is_over = has_ended = False
+    for event in events:
+        match event:
+            case SpeechHeard(attempt=one, turn=turn, text=text) if one == attempt and turn > past.turn:
+                past, played, is_over = Continuation(turn, text), set(), False
+            case AudioReady(attempt=one, turn=turn) if one == attempt and turn == past.turn:
+                played.update(audio.sentence for audio in event.sentences)
+            case SpeechPlayed(attempt=one, turn=turn, is_complete=True) if one == attempt and turn == past.turn:
+                is_over = True
+            case SpeechInterrupted(attempt=one, turn=turn, reason=reason) if one == attempt and turn == past.turn:
+                if reason is InterruptionReason.TAKEOVER:
+                    played = set(range(event.sentence))
+                else:
+                    is_over = True
+            case ConversationEnded(attempt=one) if one == attempt:
+                has_ended = True
+    first_sentence = next(number for number in range(len(played) + 1) if number not in played)
+    is_over = is_over or (past.turn == GREETING_TURN and first_sentence > 0)
+    return Continuation(past.turn, past.heard_text, None if is_over else first_sentence, has_ended)

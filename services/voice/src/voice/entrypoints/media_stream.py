@@ -1,0 +1,191 @@
+"""The WebSockets of media streams: this module and `stream_socket` alone know aiohttp's server.
+
+``GET /media/stream/{call_id}/{attempt}/{generation}``, signed by the telephone provider. Before a stream begins:
+
+- A handshake that is not signed gets 403 before anything is read. An unknown call gets 404, a line that is not open
+  403, and a process without room 503: the provider then asks edge for the next instruction, and edge answers from the
+  log.
+- The message `start` with the token of the path must arrive within `START_SECONDS`, or the socket is closed.
+"""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+from aiohttp import WSCloseCode, web
+
+from chassis.background import cancel_until_done
+from chassis.event_log import StoredEvent
+from contracts import CallDecision, MediaClosedReason
+from telephony.media import STREAM_PATH, TOKEN, verify
+from voice.application.live.live_call import LiveCall
+from voice.application.live.live_calls import LiveCalls, StreamId, StreamRefused
+from voice.domain.live.media_stream import MAX_MESSAGE_BYTES
+from voice.entrypoints.stream_socket import SocketClosed, SocketLine, SocketReader
+from voice.ports import Line
+
+START_SECONDS = 5.0
+PING_SECONDS = 20.0
+CLOSE_SECONDS = 2.0
+SEND_BUFFER_BYTES = 16 * 1024
+"""Of the socket and of the transport: about a second of audio each, so that a peer that does not read is noticed."""
+
+_PATTERNS = {"uuid": "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "number": "[0-9]{1,9}"}
+_CODES = {
+    MediaClosedReason.DRAINED: WSCloseCode.GOING_AWAY,
+    MediaClosedReason.TRANSCRIPTION: WSCloseCode.INTERNAL_ERROR,
+    MediaClosedReason.SYNTHESIS: WSCloseCode.INTERNAL_ERROR,
+    MediaClosedReason.MALFORMED: WSCloseCode.INTERNAL_ERROR,
+}
+"""The close code by the reason; otherwise the stream ends well."""
+
+logger = structlog.get_logger()
+
+
+class Signatures(Protocol):
+    """The provider's signatures of handshakes."""
+
+    def is_authentic(self, path: str, signature: str) -> bool:
+        """Whether the provider signed the handshake for this path."""
+        ...
+
+
+Conduct = Callable[[StreamId, StoredEvent[CallDecision], Line, str], LiveCall]
+"""Returns the conversation of a stream: its id, the state of its call, its line, and the provider's id of it."""
+
+
+class MediaStreams:
+    """Accepts the media streams of one process. `key` signs the tokens of their paths.
+
+    `signature_header`: the header of a handshake that has the provider's signature.
+    """
+
+    def __init__(
+        self, calls: LiveCalls, conduct: Conduct, signatures: Signatures, key: bytes, *, signature_header: str
+    ) -> None:
+        self._calls = calls
+        self._conduct = conduct
+        self._signatures = signatures
+        self._signature_header = signature_header
+        self._key = key
+
+    @asynccontextmanager
+    async def serve(self, host: str, port: int) -> AsyncIterator[int]:
+        """Accepts streams while the block runs, and yields the port. The calls have been drained before its end."""
+        application = web.Application()
+        application.router.add_get(_route(STREAM_PATH), self._accept)
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
+        await runner.setup()
+        listener = socket.create_server((host, port), backlog=256)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        try:
+            await web.SockSite(runner, listener).start()
+            yield listener.getsockname()[1]
+        finally:
+            await runner.cleanup()
+
+    async def _accept(self, request: web.Request) -> web.StreamResponse:
+        if not self._signatures.is_authentic(request.path, request.headers.get(self._signature_header, "")):
+            return web.Response(status=403, text="the handshake is not signed by the telephone provider")
+        parts = request.match_info
+        stream = StreamId(UUID(parts["call_id"]), int(parts["attempt"]), int(parts["generation"]))
+        with structlog.contextvars.bound_contextvars(call_id=str(stream.call_id)):
+            try:
+                state = await self._calls.open(stream)
+            except StreamRefused as refused:
+                logger.warning("stream_refused", reason=str(refused))
+                return web.Response(status=refused.status, text=str(refused))
+            return await self._upgrade(request, stream, state)
+
+    async def _upgrade(
+        self, request: web.Request, stream: StreamId, state: StoredEvent[CallDecision]
+    ) -> web.StreamResponse:
+        stream_socket = web.WebSocketResponse(
+            compress=False,
+            max_msg_size=MAX_MESSAGE_BYTES,
+            heartbeat=PING_SECONDS,
+            timeout=CLOSE_SECONDS,
+            writer_limit=SEND_BUFFER_BYTES,
+        )
+        await stream_socket.prepare(request)
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
+        try:
+            with self._calls.accepted(stream):
+                code = await self._hold(request, stream_socket, stream, state)
+        except StreamRefused as refused:
+            logger.warning("stream_refused", reason=str(refused))
+            code = WSCloseCode.POLICY_VIOLATION if refused.status == 409 else WSCloseCode.TRY_AGAIN_LATER
+        except SocketClosed as closed:
+            code = closed.code
+        await _close(request, stream_socket, code)
+        return stream_socket
+
+    async def _hold(
+        self,
+        request: web.Request,
+        stream_socket: web.WebSocketResponse,
+        stream: StreamId,
+        state: StoredEvent[CallDecision],
+    ) -> int:
+        """Conducts the conversation until its stream ends, and returns the close code. Raises SocketClosed."""
+        reader = SocketReader(stream_socket)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                started = await reader.start()
+        except TimeoutError:
+            raise SocketClosed(WSCloseCode.POLICY_VIOLATION) from None
+        if not verify(self._key, request.path, started.parameters.get(TOKEN, "")):
+            logger.warning("stream_token_wrong")
+            raise SocketClosed(WSCloseCode.POLICY_VIOLATION)
+        line = SocketLine(stream_socket, started.stream_id)
+        call = self._conduct(stream, state, line, started.stream_id)
+        self._calls.begin(stream, call)
+        return await _run(call, reader.read(call, started.stream_id), line.write())
+
+
+async def _run(call: LiveCall, reading: Coroutine[None, None, None], writing: Coroutine[None, None, None]) -> int:
+    """Runs the call until its stream ends, and returns the close code. An end of the socket ends the call."""
+    code: int | None = None
+    conversation = asyncio.create_task(call.run())
+    tasks = {asyncio.create_task(reading), asyncio.create_task(writing)}
+    try:
+        done, _ = await asyncio.wait({conversation, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done & tasks:
+            error = task.exception()
+            code = error.code if isinstance(error, SocketClosed) else WSCloseCode.INTERNAL_ERROR
+            call.end((isinstance(error, SocketClosed) and error.reason) or MediaClosedReason.DROPPED)
+            if error is not None and not isinstance(error, SocketClosed):
+                logger.error("stream_failed", error=type(error).__name__, exc_info=error)
+        reason = await conversation
+        return code or _CODES.get(reason, WSCloseCode.OK)
+    except StreamRefused:
+        raise
+    except Exception as error:
+        logger.error("live_call_failed", error=type(error).__name__, exc_info=error)
+        return WSCloseCode.INTERNAL_ERROR
+    finally:
+        conversation.cancel()
+        for task in tasks:
+            await cancel_until_done(task)
+        await asyncio.gather(conversation, *tasks, return_exceptions=True)  # each error was handled, or is of the end
+
+
+async def _close(request: web.Request, stream_socket: web.WebSocketResponse, code: int) -> None:
+    """Closes the socket. A peer that does not read its end loses the connection."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await stream_socket.close(code=code)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+
+
+def _route(template: str) -> str:
+    """Returns a template of `telephony.routes` in aiohttp's notation."""
+    return re.sub(r"{(\w+):(\w+)}", lambda part: f"{{{part[1]}:{_PATTERNS[part[2]]}}}", template)
