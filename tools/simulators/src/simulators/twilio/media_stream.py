@@ -11,6 +11,7 @@ https://www.twilio.com/docs/voice/twiml/stream
 import asyncio
 import contextlib
 import random
+import time
 
 import aiohttp
 
@@ -180,7 +181,7 @@ class MediaStream:
     async def _receive(self, message: Media | Mark | Clear | Invalid) -> None:
         match message:
             case Media(audio):
-                self._entry.received_seconds += len(audio) / RATE
+                self._hearing.received_audio(self._now(), len(audio) / RATE)
                 if not self._buffer.add(audio):
                     self._warn(31931, "more than ten minutes of audio")
             case Mark(name):
@@ -216,5 +217,5 @@ class MediaStream:
 
     def _now(self) -> float:
         """Returns the seconds since the stream's start, between two frames too."""
-        loop = asyncio.get_running_loop()
-        return max(0.0, (loop.time() - self._origin) * self._call.clock.speed) if self._origin else 0.0
+        # uvloop's time() is that of the loop's last iteration, in whole milliseconds, on the same clock.
+        return max(0.0, (time.monotonic() - self._origin) * self._call.clock.speed) if self._origin else 0.0

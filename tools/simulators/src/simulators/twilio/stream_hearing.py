@@ -8,6 +8,7 @@ from simulators.twilio.live_callee import CalleeFrame
 from simulators.twilio.stream_ledger import ClearEntry, MarkEntry, SoundEntry, StreamEntry
 
 _MAX_UNDERRUN_SECONDS = 0.5
+_MIN_ARRIVAL_PAUSE_SECONDS = 0.3
 
 
 class StreamHearing:
@@ -18,6 +19,14 @@ class StreamHearing:
         self._was_audible = False
         self._was_cleared = False
         self._sounding_until = 0.0
+        self._arrived_at = -_MIN_ARRIVAL_PAUSE_SECONDS
+
+    def received_audio(self, seconds: float, length_seconds: float) -> None:
+        """Records audio that the server has sent."""
+        self._entry.received_seconds += length_seconds
+        if seconds - self._arrived_at >= _MIN_ARRIVAL_PAUSE_SECONDS:
+            self._entry.arrivals.append(seconds)
+        self._arrived_at = seconds
 
     def frame(self, seconds: float, heard: bytes | None, sent: CalleeFrame) -> None:
         """Records the frame of both directions that begins at `seconds`."""

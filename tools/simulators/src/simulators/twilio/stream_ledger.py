@@ -49,6 +49,7 @@ class StreamEntry:
 
     `frames_sent` are frames of the callee that were sent to the server; `frames_lost` were not, by a fault or because
     the server does not read. `received_seconds` is the agent's audio as received, `played_seconds` as heard.
+    `arrivals` are the times at which audio arrived after a pause of at least 0.3 s in its arrival, between frames too.
     `heard` are the intervals in which the callee heard audio of the agent. `underruns` are gaps of less than half a
     second in it without a `clear`. `overlap_seconds` is the time in which both spoke. `gap_seconds` is the real time
     since the end of the call's previous stream, `silence_gap_seconds` the real time from the last sound of the agent in
@@ -75,6 +76,7 @@ class StreamEntry:
     gap_seconds: float | None = None
     silence_gap_seconds: float | None = None
     late_seconds: float = 0.0
+    arrivals: list[float] = field(default_factory=list)
     heard: list[list[float]] = field(default_factory=list)
     marks: list[MarkEntry] = field(default_factory=list)
     clears: list[ClearEntry] = field(default_factory=list)
