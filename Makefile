@@ -9,7 +9,7 @@ PACKAGES := libs/contracts libs/sealing libs/chassis libs/providers libs/records
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := menu
-.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench bench-calls chaos docs pictures site dashboards contracts sbom lock clean
+.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench bench-calls bench-live chaos docs pictures site dashboards contracts sbom lock clean
 
 menu: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ bench: install ## measure, as ratios to a baseline of the same run; and the cons
 bench-calls: install ## measure whole calls (quick: CALLS=1000 ROUNDS=1; BEFORE=<checkout>; OPTIONS=--help)
 	$(BIN)/python -m bench.calls $(if $(CALLS),--calls $(CALLS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(BEFORE),--before $(BEFORE)) $(OPTIONS)
+
+bench-live: install ## measure live conversations at real time, beside a bare bot (quick: CALLS=10 OPTIONS='--runs conversations')
+	$(BIN)/python -m bench.live $(if $(CALLS),--calls $(CALLS)) $(OPTIONS)
 
 chaos: install ## faults during a running campaign (CALLS=1000 FAULTS=100 SEED=7: one large run)
 	CALLS=$(CALLS) FAULTS=$(FAULTS) SEED=$(SEED) $(BIN)/pytest -q \

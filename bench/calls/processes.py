@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ _NAMES = {
     "campaign_stats": "campaign-stats",
     "edge": "edge",
     "centralita_console": "console",
+    "bench.live.floor_bot": "floor bot",
+    "bench.live.vendors": "fixed vendors",
 }
 SERVICES = ("call-orchestrator", "voice", "edge", "conversation", "campaign-stats")
 _QUIET_SHARE = 0.06
@@ -40,19 +42,35 @@ def read_usage() -> Usage:
     """Reads all child processes of this process."""
     cpu: dict[str, float] = {}
     memory: dict[str, int] = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
+    for name, folder, fields in _children():
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[1]) != os.getpid() or (name := _name(folder)) is None:
-                continue
             resident = int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         except (FileNotFoundError, ProcessLookupError):
             continue
         cpu[name] = cpu.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / _TICKS
         memory[name] = memory.get(name, 0) + resident
     return Usage(cpu, memory)
+
+
+def thread_ids() -> dict[str, list[int]]:
+    """Returns the ids of all threads of the child processes, by the name of the process."""
+    found: dict[str, list[int]] = {}
+    for name, folder, _ in _children():
+        found.setdefault(name, []).extend(int(thread.name) for thread in (folder / "task").iterdir())
+    return found
+
+
+def _children() -> Iterator[tuple[str, Path, list[str]]]:
+    """Yields name, folder in ``/proc`` and statistics of each child process of a known name."""
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[1]) == os.getpid() and (name := _name(folder)) is not None:
+                yield name, folder, fields
+        except (FileNotFoundError, ProcessLookupError):
+            continue
 
 
 def _name(folder: Path) -> str | None:

@@ -1,0 +1,121 @@
+"""What the benchmark of live conversations computes from the ledger of the simulator and from stored events."""
+
+import json
+from typing import Any
+
+import pytest
+from bench.live import conditions, ledger
+from bench.live.log_events import LogEvents
+from bench.live.report import print_figures
+from bench.live.stages import hops, milliseconds
+
+from voice.domain.live.turn_policy import TurnPolicy, turn_over_seconds
+
+
+def sound(start: float, seconds: float, kind: str = "utterance", **further: Any) -> dict[str, Any]:
+    fields = {"is_over_agent": False, "seconds_to_clear": None, "seconds_to_silence": None}
+    return {"kind": kind, "start_seconds": start, "seconds": seconds, **fields, **further}
+
+
+def stream(**further: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"seconds": 30.0, "sounds": [], "arrivals": [], "underruns": 0, "late_seconds": 0.0}
+    return {**fields, "gap_seconds": None, "silence_gap_seconds": None, **further}
+
+
+def call(*streams: dict[str, Any], **further: Any) -> dict[str, Any]:
+    fields = {"sid": "CA1", "to": "+12125550123", "status": "completed", "errors": []}
+    return {**fields, "streams": list(streams), **further}
+
+
+def test_a_response_is_the_first_audio_that_arrives_after_the_callees_last_voiced_frame() -> None:
+    sounds = [sound(5.0, 2.0), sound(12.0, 1.0), sound(13.5, 0.36, kind="noise"), sound(20.0, 2.0)]
+    entry = call(stream(sounds=sounds, arrivals=[0.1, 7.85, 11.0, 30.5]))
+    assert [one.seconds for one in ledger.responses(entry)] == [
+        pytest.approx(0.85),
+        None,
+        None,
+    ], "no audio before the next utterance, nor within 8 seconds: no response"
+    assert [one.turn for one in ledger.responses(entry)] == [1, 2, 3]
+
+
+def test_turns_are_counted_through_all_streams_of_a_call() -> None:
+    entry = call(
+        stream(sounds=[sound(1.0, 1.0)], arrivals=[2.5]),
+        stream(sounds=[sound(4.0, 1.0)], arrivals=[5.7], gap_seconds=0.21, silence_gap_seconds=0.4),
+    )
+    assert [(one.turn, one.seconds) for one in ledger.responses(entry)] == [(1, 0.5), (2, pytest.approx(0.7))]
+    assert ledger.gaps([entry]) == ([0.21], [0.4])
+    assert ledger.minutes([entry]) == 1.0
+
+
+def test_a_call_with_a_turn_without_a_reply_or_with_an_error_is_a_failure() -> None:
+    good = stream(sounds=[sound(1.0, 1.0)], arrivals=[2.5])
+    lost = {"code": 31903, "reason": "connection lost"}
+    calls = [call(good), call(good, errors=[lost]), call(stream(sounds=[sound(1.0, 1.0)])), call(good, status="failed")]
+    assert ledger.failures(calls, 1) == [
+        "+12125550123: error 31903, connection lost",
+        "+12125550123: completed, 0 of 1 turns have a reply",
+        "+12125550123: failed, 1 of 1 turns have a reply",
+    ]
+    assert len(ledger.failures(calls, 1, expected_errors=(31903,))) == 2
+
+
+def test_only_utterances_over_the_agent_are_interruptions() -> None:
+    over: dict[str, Any] = {"is_over_agent": True, "seconds_to_clear": 0.12, "seconds_to_silence": 0.14}
+    entry = call(stream(sounds=[sound(1.0, 1.0, **over), sound(5.0, 0.3, kind="noise", **over), sound(9.0, 1.0)]))
+    assert ledger.stops([entry]) == [ledger.Stop(0.12, 0.14)]
+
+
+def test_hops_are_what_remains_without_policy_and_vendors() -> None:
+    latencies = {
+        "endpoint_seconds": 0.502,
+        "log_seconds": 0.001,
+        "first_sentence_seconds": 0.205,
+        "synthesis_seconds": 0.103,
+        "playout_seconds": 0.002,
+    }
+    found = hops(ledger.Response("CA1", 1, 0.816), latencies)
+    assert found is not None
+    assert found.total == pytest.approx(0.816 - 0.502 - 0.2 - 0.1)
+    parts = found.log + found.model + found.synthesis + found.playout + found.lines
+    assert parts == pytest.approx(found.total), "the stages together are the hops"
+    assert found.endpoint == pytest.approx(0.002)
+    assert milliseconds([found])["playout"] == pytest.approx((2.0, 2.0))
+
+
+LATENCIES = ("endpoint_seconds", "first_sentence_seconds", "synthesis_seconds", "playout_seconds")
+
+
+@pytest.mark.parametrize("missing", LATENCIES)
+def test_a_turn_without_all_latencies_has_no_hops(missing: str) -> None:
+    latencies = {name: None if name == missing else 0.1 for name in LATENCIES}
+    assert hops(ledger.Response("CA1", 1, 1.0), latencies) is None
+    assert hops(ledger.Response("CA1", 1, None), dict.fromkeys(LATENCIES, 0.1)) is None
+    assert milliseconds([]) == {}
+
+
+def test_events_of_the_log_are_collected_by_call_and_turn() -> None:
+    events = LogEvents()
+    played = {"turn": 1, "latencies": {"log_seconds": 0.001}, "pauses": 1, "resumes": 1}
+    events.add("speech.heard.a", json.dumps({"turn": 1}).encode())
+    events.add("speech.played.a", json.dumps(played).encode() + b"\0sealed")
+    events.add("reply.generated.a", json.dumps({"turn": 1}).encode())
+    events.add("reply.generated.a", json.dumps({"turn": 1}).encode())
+    events.add("call.concluded.a.completed", b"{}")
+    assert events.latencies["a"][1] == {"log_seconds": 0.001}
+    assert (events.total("speech.heard"), events.answered_twice()) == (1, 1)
+    assert (events.pauses.total(), events.resumes.total(), events.statuses) == (1, 1, {"a": "completed"})
+
+
+def test_the_policy_of_voice_ends_each_phrase_after_the_silence_of_the_floor() -> None:
+    policy = TurnPolicy()
+    assert policy.commit_after_seconds == conditions.COMMIT_AFTER_SECONDS
+    found = {text: turn_over_seconds(text, "en", policy) for text in conditions.PHRASES}
+    assert found == dict.fromkeys(conditions.PHRASES, conditions.TURN_OVER_SECONDS)
+
+
+def test_ours_is_compared_with_the_floor(capsys: pytest.CaptureFixture[str]) -> None:
+    print_figures("3 calls", {"floor": {"underruns": 0.0, "lines": 2.5}, "ours": {"underruns": 1.0, "lines": 3.75}})
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert ["underruns", "0", "1", "1", "", "≤ floor"] in rows
+    assert ["lines", "2.5", "3.8", "1.2", "1.5", ""] in rows
