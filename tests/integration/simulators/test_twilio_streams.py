@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.responses import Response
 from tests.integration.simulators.media_server import MediaServer, Stream, serving_media, voice
 
 from simulators.mu_law import FRAME_BYTES
@@ -337,6 +338,25 @@ async def test_the_next_stream_of_a_call_is_a_takeover(simulator: "SimulatedTwil
     assert after.silence_gap_seconds >= after.gap_seconds
     assert before.sid != after.sid
     assert [stream.url[-2:] for stream in media.streams] == ["/1", "/2"]
+
+
+async def test_refused_streams_are_part_of_the_gap(simulator: "SimulatedTwilio", media: MediaServer) -> None:
+    async def first(stream: Stream) -> None:
+        await stream.wait_for("media")
+        media.refusals = 1
+
+    async def second(stream: Stream) -> None:
+        await stream.wait_for("media")
+
+    media.scripts = [first, second]
+    twiml = media.twiml(attributes='action="/again"')
+    response = Response(f"<Response>{twiml}</Response>", media_type="text/xml")
+    simulator.application.set_answers("/live", response, delay=0.5)
+    simulator.application.set_twiml("/again", media.twiml())
+    entry = await run_call(simulator, media.twiml(attributes='action="/live"'))
+    assert [stream.closed_by for stream in entry.streams] == ["server", "refused", "server"]
+    assert entry.streams[1].gap_seconds is None
+    assert entry.streams[2].gap_seconds > 0.5
 
 
 async def test_a_connect_without_a_stream_is_skipped(simulator: "SimulatedTwilio") -> None:

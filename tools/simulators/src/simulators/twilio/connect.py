@@ -44,7 +44,8 @@ class Connect:
                 raise CallEnded("stream") from error
             return faults.after_failure == "action"
         finally:
-            self._call.stream_ended_at = asyncio.get_running_loop().time()
+            if entry.opened:
+                self._call.stream_ended_at = asyncio.get_running_loop().time()
             if entry.closed_by not in (None, "network", "refused"):
                 self._report(stream, entry, "stream-stopped")
             if connection is not None:

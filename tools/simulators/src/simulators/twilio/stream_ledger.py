@@ -52,8 +52,8 @@ class StreamEntry:
     `arrivals` are the times at which audio arrived after a pause of at least 0.3 s in its arrival, between frames too.
     `heard` are the intervals in which the callee heard audio of the agent. `underruns` are gaps of less than half a
     second in it without a `clear`. `overlap_seconds` is the time in which both spoke. `gap_seconds` is the real time
-    since the end of the call's previous stream, `silence_gap_seconds` the real time from the last sound of the agent in
-    it to the first one here. `late_seconds` is real time by which this simulator was late, so its audio stood still.
+    since the end of the call's last open stream, `silence_gap_seconds` that from the last sound of the agent in it to
+    the first one here. `late_seconds` is real time by which this simulator was late, so its audio stood still.
     `starts_at_seconds` is the position of the stream's start in the recording of the call.
     """
 
