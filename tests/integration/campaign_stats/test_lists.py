@@ -24,6 +24,7 @@ from contracts import (
     CallStatus,
     CampaignList,
     CampaignListQuery,
+    ConversationMode,
     Disposition,
     NumberCallsQuery,
     ProviderCallsQuery,
@@ -130,6 +131,14 @@ async def test_a_call_whose_number_was_changed_is_found_by_its_new_number(store:
     await stored(store, [created("call", number_digest=later)], checkpoint=1)
     assert [len(page) for page in await pages(store, number_digest=later)] == [1]
     assert await pages(store, number_digest=first) == [[]]
+
+
+async def test_a_listed_call_has_its_mode(store: Store) -> None:
+    await stored(store, [created("turns"), created("live", mode=ConversationMode.LIVE)])
+
+    modes = {call.call_id: call.mode for page in await pages(store) for call in page}
+
+    assert modes == {call_id_of("turns"): "turn_based", call_id_of("live"): "live"}
 
 
 async def test_only_calls_of_and_after_the_instant_are_listed(store: Store) -> None:

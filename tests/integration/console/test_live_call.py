@@ -2,13 +2,16 @@
 
 import httpx
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from tests.builders.live_call import HEARD, live_call_events
 from tests.integration.console.conftest import TOKEN, parsed, words
 from tests.integration.console.test_pages import HOSTILE, assert_safe
 from tests.integration.edge.conftest import Orchestrator
+from tests.integration.edge.test_lists import CALL
 
 from chassis.event_log import EventLog
-from contracts import Call, CallStatus, ConversationMode, Event
+from contracts import Call, CallList, CallStatus, ConversationMode, Event, ProviderCallsQuery
 
 pytestmark = pytest.mark.usefixtures("listed")
 
@@ -80,3 +83,17 @@ async def test_a_reply_of_which_nothing_was_heard_is_shown_as_not_heard(
 
     assert "the callee pressed a key, nothing was heard" in shown
     assert "(not heard:) I can offer you Tuesday at eleven. Or Thursday at four." in shown
+
+
+async def test_the_list_marks_live_calls(browser: httpx.AsyncClient, bus_client: Client) -> None:
+    for mode, marked in ((ConversationMode.LIVE, "pending live busy"), (ConversationMode.TURN_BASED, "pending busy")):
+        found = CallList(calls=(CALL.model_copy(update={"mode": mode}),), has_more=False)
+
+        async def answer(message: Msg, found: CallList = found) -> None:
+            await message.respond(found.model_dump_json().encode())
+
+        subscription = await bus_client.subscribe(ProviderCallsQuery.subject, cb=answer)
+        shown = words((await browser.get(f"/calls?provider_call_id=CA{'0' * 32}")).text)
+        await subscription.unsubscribe()
+
+        assert marked in shown

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.builders.calls import NOW
 from tests.builders.events import campaign_paused
 
-from campaign_stats.documents import written
+from campaign_stats.documents import read, written
 from campaign_stats.projection import (
     ALL,
     COMPLETED_WITHOUT_DURATION,
@@ -28,6 +28,7 @@ from contracts import (
     CallStatus,
     CallStatusChanged,
     ConversationEnded,
+    ConversationMode,
     DialPlaced,
     Disposition,
     Event,
@@ -400,3 +401,13 @@ def test_the_result_of_the_last_message_to_a_machine_is_counted_with_any_batches
     counts = {name: shown[f"messages_{name}"] for name in ("whole", "cut", "none", "withdrawn")}
     assert counts == {name: int(name == result) for name in counts}
     assert ("message_result" in written(whole.documents[str(CALL_ID)])) is (result is not None)
+
+
+def test_only_the_document_of_a_live_call_has_a_mode() -> None:
+    live = CALL.model_copy(update={"mode": ConversationMode.LIVE})
+    document = project({}, numbered(CallCreated(call=live, occurred_at=live.created_at))).documents[str(CALL_ID)]
+    in_turns = project({}, numbered(created())).documents[str(CALL_ID)]
+
+    assert written(document)["mode"] == "live"
+    assert read(written(document)) == document
+    assert "mode" not in written(in_turns), "equal to those of older builds"

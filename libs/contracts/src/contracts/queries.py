@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from contracts.instants import Instant
 from contracts.values import CALL_NAMESPACE, CallId, CampaignId, ContactId
-from contracts.vocabulary import CallStatus, CampaignStatus, Disposition, RefusalCode
+from contracts.vocabulary import CallStatus, CampaignStatus, ConversationMode, Disposition, RefusalCode
 
 CALL_REQUEST = "call.request"
 """Service subject: send a ``call.requested`` body as a request; the reply is a `CommandOutcome`."""
@@ -252,6 +252,7 @@ class ListedCall(BaseModel):
     answered_at: Instant | None
     ended_at: Instant | None
     provider_call_ids: tuple[str, ...] = Field(default=(), description="the telephone provider's ids of its attempts")
+    mode: ConversationMode = Field(default=ConversationMode.TURN_BASED, description="how its conversation is held")
 
 
 class CallList(BaseModel):

@@ -14,6 +14,7 @@ from bson.errors import BSONError
 from pymongo import UpdateOne
 
 from campaign_stats.projection import COUNTERS, CallDocument, CampaignState, Projected
+from contracts import ConversationMode
 
 MAX_COUNT = 2**31 - 1
 """A call adds at most this to a counter. A counter has 64 bits, so it cannot overflow before 2³² calls."""
@@ -23,7 +24,9 @@ ENCODING_ERRORS = (BSONError, OverflowError, UnicodeError)
 """The errors of ``bson`` for a value that BSON cannot represent."""
 
 Document = dict[str, Any]
-_OPTIONAL = ("message_result", "number_digest", "stage", "earlier_stage", "cause", "provider_call_ids")
+_OPTIONAL = ("message_result", "number_digest", "stage", "earlier_stage", "cause", "provider_call_ids", "mode")
+_ABSENT = (None, (), ConversationMode.TURN_BASED)
+"""The values of those fields that documents leave out."""
 
 
 class Span(Enum):
@@ -51,10 +54,12 @@ def written(call: CallDocument) -> Document:
 
     So the documents of calls without them stay equal to those of older builds.
     """
-    absent = {name for name in _OPTIONAL if getattr(call, name) in (None, ())}
+    absent = {name for name in _OPTIONAL if getattr(call, name) in _ABSENT}
     fields = call.model_dump(exclude={"call_id"} | absent)
     if call.provider_call_ids:
         fields["provider_call_ids"] = list(call.provider_call_ids)
+    if "mode" in fields:
+        fields["mode"] = call.mode.value
     return {
         **fields,
         "_id": call.call_id,

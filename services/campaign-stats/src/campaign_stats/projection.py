@@ -35,6 +35,7 @@ from contracts import (
     CampaignStatus,
     ContactRefused,
     ConversationEnded,
+    ConversationMode,
     Event,
     ReplyGenerated,
     VoicemailDelivery,
@@ -73,6 +74,7 @@ class CallDocument(CountedCall, DialledCall):
     contact_id: str
     number_digest: str | None = None
     """Keyed digest of the number, by which the calls of a number are found; none in logs of older builds."""
+    mode: ConversationMode = ConversationMode.TURN_BASED
     reason: str | None
     duration_seconds: int | None
     created_at: datetime
@@ -206,9 +208,7 @@ def fold(document: CallDocument | None, sequence: int, event: Event) -> CallDocu
         return document
     if isinstance(event, CallDecision):
         return _after_decision(document, sequence, event)
-    if document is None:
-        return None
-    return document.model_copy(update={"sequence": sequence, **_changes(document, event)})
+    return document.model_copy(update={"sequence": sequence, **_changes(document, event)}) if document else None
 
 
 def _after_decision(document: CallDocument | None, sequence: int, event: CallDecision) -> CallDocument:

@@ -10,7 +10,16 @@ from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts import CallListQuery, CallStatus, CampaignId, CampaignStatus, ContactId, Disposition, PhoneNumber
+from contracts import (
+    CallListQuery,
+    CallStatus,
+    CampaignId,
+    CampaignStatus,
+    ContactId,
+    ConversationMode,
+    Disposition,
+    PhoneNumber,
+)
 from contracts.instants import Instant
 from contracts.provider_calls import ONE_ATTEMPT, ProviderCallsQuery
 from contracts.queries import MAX_LIST, ONE_PERSON, ListedCall, ListedCampaign
@@ -51,6 +60,7 @@ class CallSummary(BaseModel):
     disposition: Disposition | None = Field(description="how the conversation ended")
     reason: str | None = Field(description="why the call has this status")
     provider_call_ids: list[str] = Field(description="the telephone provider's ids of its attempts")
+    mode: ConversationMode = Field(description="how its conversation is held")
 
     @classmethod
     def of(cls, call: ListedCall) -> "CallSummary":
