@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 
 import structlog
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from contracts import MediaClosedReason
 from voice.application.live.live_call import LiveCall
@@ -129,9 +129,9 @@ class SocketReader:
             return media_stream.parse(received.data)
         if received.type is WSMsgType.BINARY:
             return Malformed(MalformedReason.BINARY)
-        if received.type is WSMsgType.ERROR:  # too long, or not a WebSocket any more
-            raise SocketClosed(self._socket.close_code or WSCloseCode.PROTOCOL_ERROR, MediaClosedReason.MALFORMED)
-        raise SocketClosed(WSCloseCode.OK, MediaClosedReason.DROPPED)
+        if isinstance(received.data, WebSocketError):  # too long, or not a WebSocket any more
+            raise SocketClosed(received.data.code, MediaClosedReason.MALFORMED)
+        raise SocketClosed(WSCloseCode.OK, MediaClosedReason.DROPPED)  # also a peer that answers no ping
 
     def _drop(self, message: MediaMessage) -> None:
         """Counts a message that cannot be used. Raises SocketClosed after too many."""
