@@ -27,8 +27,7 @@ DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
 @pytest.mark.parametrize(
     ("terms", "field", "remedy"),
     [
-        ({"mode": "live"}, "mode", "live conversations are not available; use turn_based"),
-        ({"mode": "chat"}, "mode", "Input should be 'turn_based'"),
+        ({"mode": "chat"}, "mode", "Input should be 'turn_based' or 'live'"),
         (
             {"starts_at": NOW, "ends_at": NOW},
             "ends_at",

@@ -24,6 +24,7 @@ from contracts import (
     CallRequested,
     CampaignTerms,
     ContactRequested,
+    ConversationMode,
     Purpose,
     RequestedTerms,
     VoicemailPolicy,
@@ -83,6 +84,15 @@ def test_a_call_is_made_from_the_number_and_in_the_voice_of_its_campaign() -> No
     terms = {"script_template": "Hello.", "caller_id": "+12125550101", "voice": "21m00Tcm4TlvDq8ikWAM"}
     call = call_of(requested(), RequestedTerms.model_validate(terms).stored())
     assert (call.caller_id, call.voice) == ("+12125550101", "21m00Tcm4TlvDq8ikWAM")
+
+
+def test_a_conversation_is_held_as_the_request_or_else_its_campaign_says() -> None:
+    live = TERMS.model_copy(update={"mode": "live"})
+    assert call_of(requested()).mode is ConversationMode.TURN_BASED
+    assert call_of(requested(), live).mode is ConversationMode.LIVE
+    assert call_of(requested(mode="turn_based"), live).mode is ConversationMode.TURN_BASED
+    change = CallChangeRequested(call_id=UUID(int=1), mode=ConversationMode.LIVE)
+    assert changed_call(call_of(requested()), change, POLICY).mode is ConversationMode.LIVE
 
 
 def test_a_call_has_what_its_request_leaves_out_from_its_campaign() -> None:

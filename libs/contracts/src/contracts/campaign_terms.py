@@ -13,7 +13,7 @@ from contracts.retry_policy import MAX_RETRIES, RequestedRetryPolicy
 from contracts.script import missing_variables, template_size_refusals
 from contracts.texts import name_refusals, template_refusals, variable_refusals
 from contracts.values import CallerId, DoNotCallListName, Language, RingTime, Script, Variables, VoiceId
-from contracts.vocabulary import OPT_OUT_KEY, Disposition, OptOutKey
+from contracts.vocabulary import OPT_OUT_KEY, ConversationMode, Disposition, OptOutKey
 from contracts.voicemail import RequestedVoicemail
 
 CampaignName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
@@ -36,7 +36,7 @@ class RequestedTerms(CampaignTerms):
     model_config = ConfigDict(extra="forbid")
 
     name: CampaignName | None = Field(default=None, description="for people; the id identifies the campaign")
-    mode: Literal["turn_based"] = Field(default="turn_based", description="how conversations are held")
+    mode: ConversationMode = Field(default=ConversationMode.TURN_BASED, description="how conversations are held")
     ends_at: Instant | None = Field(
         default=None, validate_default=True, description="no call is granted a slot from then on; null: no end"
     )
@@ -90,13 +90,6 @@ class RequestedTerms(CampaignTerms):
         default=None,
         description="days after the last call of a person until they are erased; null: RETENTION_DAYS",
     )
-
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _is_available(cls, mode: object) -> object:
-        if mode == "live":
-            raise ValueError("live conversations are not available; use turn_based")
-        return mode
 
     @field_validator("ends_at")
     @classmethod

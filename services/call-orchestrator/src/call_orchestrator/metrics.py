@@ -3,11 +3,8 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from call_orchestrator.domain.slots import Slots
-from contracts import Call, CallStatus
+from contracts import Call, CallStatus, ConversationMode
 from contracts.vocabulary import RefusalCode
-
-MODE = "turn_based"
-"""How conversations are held: callee and agent speak in turns."""
 
 CALLS = Counter("centralita_calls", "Calls that entered a status, by conversation mode", ["status", "mode"])
 STATE_SECONDS = Histogram(
@@ -55,14 +52,15 @@ REFUSED_REQUESTS.labels(reason=RefusalCode.BACKLOG_FULL)
 for _outcome in ("taken", "refused", "expired"):
     CONTACTS.labels(outcome=_outcome)
 for _status in CallStatus:
-    CALLS.labels(status=_status.value, mode=MODE)
+    for _mode in ConversationMode:
+        CALLS.labels(status=_status.value, mode=_mode.value)
 
 
 def count_decision(before: Call | None, after: Call) -> None:
     """Counts a stored decision if it changed the status of the call."""
     if before and before.status is after.status:
         return
-    CALLS.labels(status=after.status.value, mode=MODE).inc()
+    CALLS.labels(status=after.status.value, mode=after.mode.value).inc()
     if before:
         seconds = (after.status_changed_at - before.status_changed_at).total_seconds()
         STATE_SECONDS.labels(status=before.status.value).observe(seconds)

@@ -11,7 +11,7 @@ from typing import Any
 from centralita_console.campaign_hours import DAYS
 from centralita_console.rest_values import as_utc
 
-NAMES = ("campaign_id", "name", "script_template", "language", "purpose", "company", "caller_id")
+NAMES = ("campaign_id", "name", "script_template", "language", "mode", "purpose", "company", "caller_id")
 INSTANTS = ("starts_at", "ends_at")
 INTEGERS = ("max_concurrent_calls", "max_attempts", "max_attempts_per_day")
 RATE = "calls_per_minute"

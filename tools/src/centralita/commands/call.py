@@ -18,7 +18,16 @@ from centralita.commands.master_keys import keyring_of
 from centralita.commands.output import print_json, screen
 from centralita.commands.tail import print_events
 from centralita.operations.following import Follower
-from contracts import CallRequested, CommandOutcome, Envelope, Purpose, call_id_of, outcome_subject, reasons_of
+from contracts import (
+    CallRequested,
+    CommandOutcome,
+    ConversationMode,
+    Envelope,
+    Purpose,
+    call_id_of,
+    outcome_subject,
+    reasons_of,
+)
 
 ANSWER_SECONDS = 10.0
 SCRIPT = "Hello, this is a call from Centralita.\n\nSay who you are, ask how they are, and say goodbye."
@@ -34,6 +43,7 @@ _CallerId = Annotated[str | None, typer.Option(help="the number that calls, one 
 _Voice = Annotated[str | None, typer.Option(help="id of the voice that speaks")]
 _OptOutKey = Annotated[str | None, typer.Option(help="the key that asks for no more calls, or off; default: 9")]
 _RetentionDays = Annotated[int | None, typer.Option(help="days until the person is erased, after the last call")]
+_Mode = Annotated[ConversationMode | None, typer.Option(help="how the conversation is held; default: the campaign's")]
 _Purpose = Annotated[Purpose | None, typer.Option(help="why; default: the rules of all purposes apply")]
 _TimeZone = Annotated[str | None, typer.Option(help="of the callee, such as America/New_York; default: the number's")]
 _ScriptFile = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="a file with the script")]
@@ -51,6 +61,7 @@ def run_call(
     variable: _Pairs = None,
     metadata: _Pairs = None,
     language: Annotated[str | None, typer.Option(help=f"es or en, with or without a region; {_DEFAULT}")] = None,
+    mode: _Mode = None,
     purpose: _Purpose = None,
     time_zone: _TimeZone = None,
     at: Annotated[datetime | None, typer.Option(help="not before this instant, in UTC")] = None,
@@ -82,6 +93,7 @@ def run_call(
         "variables": _pairs(variable, "--variable"),
         "metadata": _pairs(metadata, "--metadata"),
         "language": language or (None if campaign else "en"),
+        "mode": mode,
         "purpose": purpose,
         "time_zone": time_zone,
         "scheduled_at": options.in_utc(at),

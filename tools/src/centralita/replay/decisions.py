@@ -231,6 +231,7 @@ def terms_in(call: Call | None) -> CampaignTerms:
         script_template=call.script_template,
         variables=call.variables,
         language=call.language,
+        mode=call.mode,
         retry_policy=call.retry_policy,
         call_timeout_seconds=call.call_timeout_seconds,
         voicemail=call.voicemail,

@@ -25,7 +25,7 @@ from contracts.values import (
     TimeZone,
     Variables,
 )
-from contracts.vocabulary import Purpose
+from contracts.vocabulary import ConversationMode, Purpose
 from contracts.voicemail import RequestedVoicemail, message_refusals
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
@@ -59,6 +59,9 @@ class CallRequested(Event, RequestedCalleeTerms):
     )
     language: Language = Field(
         default="es", description="BCP 47; es and en are supported; left out: that of the campaign, or else es"
+    )
+    mode: ConversationMode | None = Field(
+        default=None, description="how the conversation is held: turn_based or live; null: as the campaign says"
     )
     purpose: Purpose | None = Field(
         default=None,
@@ -168,6 +171,7 @@ class CallChangeRequested(_Command, RequestedCalleeTerms):
     script_template: Script | None = None
     variables: Variables | None = None
     language: Language | None = None
+    mode: ConversationMode | None = Field(default=None, description="turn_based or live")
     time_zone: TimeZone | None = Field(
         default=None, description="IANA time zone of the callee; left out with a new number: that of the number"
     )

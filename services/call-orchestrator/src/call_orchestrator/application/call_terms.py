@@ -13,7 +13,7 @@ from contracts.numbers import country_of
 from contracts.personal import PLACEHOLDERS
 from contracts.retry_policy import RetryPolicy
 from contracts.script import greeting_refusals, missing_variables, size_refusals
-from contracts.vocabulary import NO_OPT_OUT_KEY
+from contracts.vocabulary import NO_OPT_OUT_KEY, ConversationMode
 from contracts.voicemail import VoicemailPolicy, message_refusals
 
 
@@ -85,6 +85,7 @@ def new_call(
         script_template=script_template,
         variables=variables,
         language=_language(request, campaign),
+        mode=request.mode or ConversationMode(campaign.mode),
         metadata=request.metadata,
         max_retries=_max_retries(request, policy, campaign),
         max_attempts=campaign.max_attempts,

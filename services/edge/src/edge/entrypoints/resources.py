@@ -13,6 +13,7 @@ from contracts import (
     RETRYABLE_STATUSES,
     CallChangeRequested,
     CallStatus,
+    ConversationMode,
     Disposition,
     Purpose,
     RetryableStatus,
@@ -71,6 +72,7 @@ class CallResource(BaseModel):
     script_template: str
     variables: dict[str, str]
     language: str
+    mode: ConversationMode = Field(description="how the conversation is held")
     purpose: Purpose | None = Field(description="why the person is called; null: unknown")
     time_zone: str | None = Field(description="IANA time zone of the callee; null: that of the number")
     consent_at: datetime | None = Field(description="when the person consented to be called; null: not known")
@@ -127,6 +129,7 @@ class CallResource(BaseModel):
             script_template=call.script_template,
             variables=call.variables,
             language=call.language,
+            mode=call.mode,
             purpose=call.purpose,
             time_zone=call.time_zone,
             consent_at=call.consent_at,
