@@ -24,8 +24,8 @@ $(VENV)/.installed: requirements/uv.txt requirements/development.txt $(addsuffix
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-demo: install ## a campaign of 25 calls on this machine: no account, no Docker (FAULTS=1: vendors fail; CAMPAIGN=1: two campaigns, FORGET=leslie: erases her at the end)
-	$(BIN)/centralita demo $(if $(FAULTS),--faults) $(if $(CAMPAIGN),--campaigns) $(if $(FORGET),--forget $(FORGET))
+demo: install ## a campaign of 25 calls on this machine: no account, no Docker (FAULTS=1: vendors fail; LIVE=1: live conversations; CAMPAIGN=1: two campaigns, FORGET=leslie: erases her at the end)
+	$(BIN)/centralita demo $(if $(FAULTS),--faults) $(if $(LIVE),--live) $(if $(CAMPAIGN),--campaigns) $(if $(FORGET),--forget $(FORGET))
 
 up: install ## the same system on fixed ports until Ctrl-C, data in .data/
 	$(BIN)/centralita up

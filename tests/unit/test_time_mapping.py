@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from tests.builders.secret_keys import TEST_KEYS
 
 from call_orchestrator.settings import Settings
+from centralita.embedded.clock_setting import clock_setting
 from centralita.embedded.servers import CannotStart
-from centralita.embedded.system import _clock_setting
 from centralita.embedded.vendors import Vendors
 from chassis import settings
 from chassis.time_mapping import MAX_FACTOR, REAL_TIME, TimeMapping
@@ -84,6 +84,6 @@ def test_simulated_time_is_never_before_real_time() -> None:
 def test_a_run_with_the_real_twilio_has_no_simulated_clock() -> None:
     real = Vendors({}, ("twilio",), (), None)
     with pytest.raises(CannotStart, match="would call people at night"):
-        _clock_setting({}, real, fast())
+        clock_setting({}, real, fast())
     exported = {"SIMULATED_CLOCK": fast().model_dump_json()}
-    assert _clock_setting(exported, real, None) == {"SIMULATED_CLOCK": ""}, "an exported one is ignored"
+    assert clock_setting(exported, real, None) == {"SIMULATED_CLOCK": ""}, "an exported one is ignored"

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from centralita.commands import exit_codes
 from centralita.commands.exit_codes import ExitCode
+from centralita.demo import live
 from centralita.demo.campaign_day import demo_campaigns
 from centralita.demo.campaign_plan import FORGETTABLE
 from centralita.demo.run import DemoFailed, demo
@@ -23,12 +24,18 @@ app = typer.Typer()
 
 @app.command("demo", epilog=exit_codes.EPILOG)
 def run_demo(
-    calls: Annotated[int, typer.Option(min=1, max=100, help="number of calls")] = 25,
+    calls: Annotated[
+        int | None, typer.Option(min=1, max=100, help=f"number of calls; default: 25, with --live {live.COUNT}")
+    ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="seconds within which every call must end; default: 120, with --campaigns 300")
+        float | None,
+        typer.Option(help="seconds in which every call must end; default: 120, --live 240, --campaigns 300"),
     ] = None,
     keep: Annotated[bool, typer.Option(help="keep the folder with logs and data")] = False,
     faults: Annotated[bool, typer.Option("--faults", help="Twilio, ElevenLabs and OpenAI fail during the run")] = False,
+    is_live: Annotated[
+        bool, typer.Option("--live", help="live conversations: callees interrupt; each call is recorded")
+    ] = False,
     campaigns: Annotated[
         bool, typer.Option("--campaigns", help="two campaigns in three time zones, in simulated time")
     ] = False,
@@ -44,8 +51,8 @@ def run_demo(
     ] = None,
 ) -> None:
     """Runs a whole campaign on this machine: embedded servers, simulated vendors, no account."""
-    if campaigns and faults:
-        exit_codes.fail("Give --campaigns or --faults, not both.", code=ExitCode.WRONG_USE)
+    if campaigns + faults + is_live > 1:
+        exit_codes.fail("Give one of --campaigns, --faults and --live.", code=ExitCode.WRONG_USE)
     if forget and not (campaigns and forget in FORGETTABLE):
         remedy = f"Give it with --campaigns, and one of {', '.join(FORGETTABLE)}."
         exit_codes.fail(f"--forget {forget} is not possible. {remedy}", code=ExitCode.WRONG_USE)
@@ -56,7 +63,10 @@ def run_demo(
             asyncio.run(demo_campaigns(console, timeout=timeout or 300, keep=keep, stays=stays, forget=forget))
         else:
             staying = Stay(stays, api_key(os.environ.get("API_KEYS", "")))
-            asyncio.run(demo(console, count=calls, timeout=timeout or 120, keep=keep, stay=staying, with_faults=faults))
+            seconds = timeout or (live.TIMEOUT_SECONDS if is_live else 120)
+            count = calls or (live.COUNT if is_live else 25)
+            options = {"with_faults": faults, "is_live": is_live}
+            asyncio.run(demo(console, count=count, timeout=seconds, keep=keep, stay=staying, **options))
     except (DemoFailed, CannotStart, RequestFailed, TimeoutError) as error:
         console.print(f"[red]The demo failed:[/red] {error or type(error).__name__}")
         raise typer.Exit(ExitCode.NEGATIVE) from error

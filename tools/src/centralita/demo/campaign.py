@@ -2,7 +2,7 @@
 
 from nats.aio.client import Client
 
-from contracts import CallRequested
+from contracts import CallRequested, ConversationMode
 
 CAMPAIGN_ID = "appointment-reminders"
 
@@ -20,12 +20,12 @@ _NAMES = ("Ada", "Grace", "Edsger", "Barbara", "Donald", "Frances", "Leslie", "R
 _DAYS = {"en": ("Monday", "Tuesday", "Thursday"), "es": ("lunes", "martes", "jueves")}
 
 
-def requests(run: str, count: int = 25) -> list[CallRequested]:
+def requests(run: str, count: int = 25, mode: ConversationMode = ConversationMode.TURN_BASED) -> list[CallRequested]:
     """Returns `count` requests (at most 100), every third in Spanish. Their request ids begin with `run`."""
-    return [_request(run, number) for number in range(count)]
+    return [_request(run, number, mode) for number in range(count)]
 
 
-def _request(run: str, number: int) -> CallRequested:
+def _request(run: str, number: int, mode: ConversationMode) -> CallRequested:
     language = "es" if number % 3 == 2 else "en"
     return CallRequested(
         request_id=f"{run}-{number:02d}",
@@ -35,6 +35,7 @@ def _request(run: str, number: int) -> CallRequested:
         script_template=_SPANISH if language == "es" else _ENGLISH,
         variables={"name": _NAMES[number % len(_NAMES)], "day": _DAYS[language][number % 3]},
         language=language,
+        mode=None if mode is ConversationMode.TURN_BASED else mode,
         max_retries=2,
         retry_delay_seconds=1,
         call_timeout_seconds=20,

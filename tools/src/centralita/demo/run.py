@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.live import Live
 
-from centralita.demo import faults, views
+from centralita.demo import faults, live, views
+from centralita.demo.callees import Callees
 from centralita.demo.campaign import CAMPAIGN_ID, publish, requests
 from centralita.demo.documents import campaign_document, wait_until_projected
 from centralita.demo.fallbacks import fallback_usage
@@ -28,7 +29,7 @@ from centralita.embedded.views import started
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.settings import key_bytes
-from contracts import Call, CallDecision, CallRequested, CallStatus, call_id_of, decode
+from contracts import Call, CallDecision, CallRequested, CallStatus, ConversationMode, call_id_of, decode
 from contracts.filters import call_filters, call_state_filter
 from contracts.personal import without_keys
 from contracts.streams import CALLS
@@ -37,7 +38,7 @@ from sealing import MasterKey
 SEED = 363
 """The seed of the simulated callees: with this one, 25 callees show every behaviour."""
 
-SPEED = 20.0
+TURN_BASED = Callees(ConversationMode.TURN_BASED, speed=20.0)
 MAX_CALLS = 100
 
 
@@ -72,10 +73,18 @@ class Progress:
 
 
 async def demo(
-    console: Console, *, count: int, timeout: float, keep: bool, stay: Stay, with_faults: bool = False
+    console: Console,
+    *,
+    count: int,
+    timeout: float,
+    keep: bool,
+    stay: Stay,
+    with_faults: bool = False,
+    is_live: bool = False,
 ) -> None:
     """Runs the demo. Raises DemoFailed or CannotStart, and then keeps the folder with the logs.
 
+    `is_live`: the conversations are live, at the speed of real ones, and each is recorded in the folder, which is kept.
     `with_faults`: vendors fail meanwhile. New calls are requested, at most `count` at a time, until every fallback
     was used and all vendors have recovered.
     """
@@ -83,16 +92,30 @@ async def demo(
         raise DemoFailed(f"only simulated vendors can be made to fail: unset the settings of {', '.join(real)}")
     folder = Path(tempfile.mkdtemp(prefix="centralita-demo-"))
     settings = {**SETTINGS, **(faults.SETTINGS if with_faults else {}), **stay.settings}
+    callees = live.CALLEES if is_live else TURN_BASED
+    recordings = folder / "recordings" if is_live else None
+    system_of_demo = running(
+        folder,
+        seed=SEED,
+        speed=callees.speed,
+        behaviours=callees.behaviours,
+        recordings=recordings,
+        settings=settings,
+        console=stay.login,
+    )
     try:
-        async with running(folder, seed=SEED, speed=SPEED, settings=settings, console=stay.login) as system:
+        async with system_of_demo as system:
             console.print(started(system))
             stay.announce(console, system)
-            await _campaign(console, system, count, timeout, with_faults=with_faults)
+            wanted = requests(run="demo", count=count, mode=callees.mode)
+            await _campaign(console, system, wanted, timeout, with_faults=with_faults)
+            if recordings:
+                console.print(live.recorded(recordings))
             await stay.until_stopped(console)
     except BaseException:
         console.print(f"[red]The logs are kept in {folder}[/red]")
         raise
-    if keep:
+    if keep or is_live:
         console.print(f"The logs are kept in {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
@@ -102,16 +125,18 @@ SETTINGS: Mapping[str, str] = {"LOG_LEVEL": "INFO", "MAX_CONCURRENT_CALLS": "50"
 """They override exported settings. All numbers of the demo are in the United States."""
 
 
-async def _campaign(console: Console, system: System, count: int, timeout: float, *, with_faults: bool) -> None:
+async def _campaign(
+    console: Console, system: System, wanted: list[CallRequested], timeout: float, *, with_faults: bool
+) -> None:
     client = await nats.connect(system.nats_url)
     try:
         progress = await _watch(client)
         if with_faults:
-            await _request_during_faults(console, client, system, progress, count, timeout)
+            await _request_during_faults(console, client, system, progress, len(wanted), timeout)
         else:
-            await _request(client, progress, requests(run="demo", count=count))
-            with Live(views.progress(progress.calls), console=console, refresh_per_second=4, transient=True) as live:
-                await _wait_until_ended(progress, live, timeout)
+            await _request(client, progress, wanted)
+            with Live(views.progress(progress.calls), console=console, refresh_per_second=4, transient=True) as shown:
+                await _wait_until_ended(progress, shown, timeout)
         console.print(views.progress(progress.calls))
         last = (await client.jetstream().stream_info(CALLS.name)).state.last_seq
         await wait_until_projected(system.mongo_url, progress.calls, timeout=30)
@@ -137,11 +162,11 @@ async def _request_during_faults(
     running = asyncio.create_task(phases.run())
     try:
         async with asyncio.timeout(timeout):
-            with Live(console=console, refresh_per_second=4, transient=True) as live:
+            with Live(console=console, refresh_per_second=4, transient=True) as shown:
                 while not (running.done() and progress.ended.is_set()):
                     if wanted and not running.done() and len(progress.open_calls) < count:
                         await _request(client, progress, [wanted.pop(0)])
-                    live.update(views.progress(progress.calls, phases.phase.title if phases.phase else None))
+                    shown.update(views.progress(progress.calls, phases.phase.title if phases.phase else None))
                     await asyncio.sleep(0.05)
         running.result()
     except TimeoutError as error:
@@ -176,11 +201,11 @@ async def _watch(client: Client) -> Progress:
     return progress
 
 
-async def _wait_until_ended(progress: Progress, live: Live, timeout: float) -> None:
+async def _wait_until_ended(progress: Progress, shown: Live, timeout: float) -> None:
     try:
         async with asyncio.timeout(timeout):
             while not progress.ended.is_set():
-                live.update(views.progress(progress.calls))
+                shown.update(views.progress(progress.calls))
                 await asyncio.sleep(0.25)
     except TimeoutError as error:
         open_calls = [str(call_id) for call_id in progress.open_calls]

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +12,12 @@ from pathlib import Path
 import httpx
 import nats
 
+from centralita.embedded.clock_setting import clock_setting
 from centralita.embedded.cluster import NODES, Cluster, nats_cluster
 from centralita.embedded.console import ConsoleLogin, running_console
 from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
 from centralita.embedded.dead_letter_process import dead_letter_process
+from centralita.embedded.live_streams import live_settings
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.run_files import store_settings
 from centralita.embedded.secret_keys import secret_keys
@@ -53,6 +55,7 @@ class Ports:
     mongo: int = 0
     edge: int = 0
     voice: int = 0
+    live: int = 0
     others: tuple[int, int, int] = (0, 0, 0)
     console: int = 0
 
@@ -100,6 +103,7 @@ async def running(
     seed: int = 1,
     speed: float = 1.0,
     behaviours: str | None = None,
+    recordings: Path | None = None,
     settings: Mapping[str, str] | None = None,
     replicas: int | Mapping[str, int] = 1,
     clustered: bool = False,
@@ -110,7 +114,8 @@ async def running(
 ) -> AsyncIterator[System]:
     """Runs everything during the block, which begins when every service is ready. Raises CannotStart.
 
-    `settings` override `environment` in every service. `replicas` of each service, or a number by name of the service.
+    `recordings`: a folder for the audio of each live call. `settings` override `environment` in every service.
+    `replicas` of each service, or a number by name of the service.
     `clustered`: three nats-servers on ports that the kernel chooses, with three replicas of every stream.
     `environments`: further variables of single processes, such as ``voice-2``. `simulated_clock` needs the simulator of
     Twilio. `console`: how persons log in to it; None: it does not run. `has_dead_letters`: the process that resends
@@ -125,16 +130,24 @@ async def running(
         nats_url, cluster = bus.url, bus if isinstance(bus, Cluster) else None
         access.store(folder / "nats" / CREDENTIALS_FILE.name, nats_url)
         await _provision(access.url(nats_url, ADMIN), cluster)
-        simulators = vendors(environment, seed=seed, speed=speed, log=folder / "simulators.log", behaviours=behaviours)
+        simulators = vendors(
+            environment,
+            seed=seed,
+            speed=speed,
+            log=folder / "simulators.log",
+            behaviours=behaviours,
+            recordings=recordings,
+        )
         async with simulators as running_vendors:
-            with _listening(ports) as listeners:
+            with _listening(ports) as listeners, listen("live", ports.live) as streams:
                 urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
                 own = _own_settings(environment, urls, running_vendors, mongo.url)
                 own |= {**secret_keys(folder, environment), **(settings or {})}
-                own |= _clock_setting(environment, running_vendors, simulated_clock)
+                own |= clock_setting(environment, running_vendors, simulated_clock)
+                own |= live_settings(environment, streams, is_simulated="twilio" not in running_vendors.real)
                 store_settings(folder, own, environment, urls["edge"])
                 own_of = {name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES}
-                services = _services(own_of, environments or {}, listeners, replicas, folder)
+                services = _services(own_of, environments or {}, listeners, streams, replicas, folder)
                 if console or has_dead_letters:
                     services[DEAD_LETTER_USER] = dead_letter_process({**environment, **own}, access, nats_url, folder)
                 shown = running_console(console, urls["edge"], ports.console, environment, folder)
@@ -170,27 +183,19 @@ def _own_settings(
     }
 
 
-def _clock_setting(
-    environment: Mapping[str, str], running_vendors: Vendors, simulated_clock: TimeMapping | None
-) -> dict[str, str]:
-    """Returns the setting of the simulated clock; an exported one is ignored. Raises CannotStart."""
-    if simulated_clock is None:
-        return {"SIMULATED_CLOCK": ""} if "SIMULATED_CLOCK" in environment else {}
-    if "twilio" in running_vendors.real:
-        raise CannotStart("a simulated clock would call people at night: unset the settings of twilio")
-    return {"SIMULATED_CLOCK": simulated_clock.model_dump_json()}
-
-
 def _services(
     own: Mapping[str, Mapping[str, str]],
     further: Mapping[str, Mapping[str, str]],
     listeners: Mapping[str, socket.socket],
+    streams: socket.socket,
     replicas: int | Mapping[str, int],
     folder: Path,
 ) -> dict[str, SupervisedProcess]:
+    """`streams`: where voice accepts media streams. Replicas share every listening socket."""
+    inherited = {name: (listener, streams) if name == "voice" else (listener,) for name, listener in listeners.items()}
     counts = replicas if isinstance(replicas, Mapping) else dict.fromkeys(MODULES, replicas)
     return {
-        label: _service(name, label, listeners[name], {**own[name], **further.get(label, {})}, folder)
+        label: _service(name, label, inherited[name], {**own[name], **further.get(label, {})}, folder)
         for name in MODULES
         for label in _labels(name, counts.get(name, 1))
     }
@@ -251,14 +256,14 @@ def _labels(name: str, count: int) -> list[str]:
 
 
 def _service(
-    name: str, label: str, listener: socket.socket, environment: Mapping[str, str], folder: Path
+    name: str, label: str, listeners: Sequence[socket.socket], environment: Mapping[str, str], folder: Path
 ) -> SupervisedProcess:
     return SupervisedProcess(
         name=label,
         command=[sys.executable, "-m", MODULES[name]],
-        environment={**environment, "HTTP_FD": str(listener.fileno())},
+        environment={**environment, "HTTP_FD": str(listeners[0].fileno())},
         log=folder / f"{label}.log",
-        inherited=(listener.fileno(),),
+        inherited=tuple(listener.fileno() for listener in listeners),
     )
 
 

@@ -12,7 +12,7 @@ from centralita.embedded.credentials import CREDENTIALS_FILE
 from centralita.embedded.system import Ports, running
 from centralita.embedded.views import print_console, started
 
-PORTS = Ports(nats=4222, mongo=27017, edge=8000, voice=8001, others=(8002, 8003, 8004), console=8080)
+PORTS = Ports(nats=4222, mongo=27017, edge=8000, voice=8001, live=8005, others=(8002, 8003, 8004), console=8080)
 
 
 async def up(console: Console, *, folder: Path, ports: Ports = PORTS, seed: int, speed: float) -> None:

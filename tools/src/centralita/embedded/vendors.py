@@ -61,9 +61,18 @@ def real_vendors(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def vendors(
-    environment: Mapping[str, str], *, seed: int, speed: float, log: Path, behaviours: str | None = None
+    environment: Mapping[str, str],
+    *,
+    seed: int,
+    speed: float,
+    log: Path,
+    behaviours: str | None = None,
+    recordings: Path | None = None,
 ) -> AsyncIterator[Vendors]:
-    """Runs the simulators of the vendors that are not real during the block. Raises CannotStart."""
+    """Runs the simulators of the vendors that are not real during the block. Raises CannotStart.
+
+    `recordings`: a folder for the audio of each live call.
+    """
     real = real_vendors(environment)
     simulated = tuple(name for name in REQUIRED_SETTINGS if name not in real)
     settings = {name: value for name, value in environment.items() if name.split("_")[0].lower() in REQUIRED_SETTINGS}
@@ -72,6 +81,7 @@ async def vendors(
         return
     command = [sys.executable, "-m", "simulators", "--seed", str(seed), "--speed", str(speed)]
     command += ["--behaviours", behaviours] if behaviours else []
+    command += ["--recordings", str(recordings)] if recordings else []
     child = {**environment, **{k: v for k, v in SIMULATED_SETTINGS.items() if k.split("_")[0].lower() in simulated}}
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
