@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -196,7 +197,7 @@ async def stream_server(log: EventLog, events: CallEvents, *, max_calls: int = 1
     server = MediaStreams(live_calls, conduct, StreamSignatures(TOKEN, PUBLIC_URL), KEY, signature_header=HEADER)
     async with (
         run_in_background(live_calls.run()),
-        server.serve("127.0.0.1", 0) as port,
+        server.serve(socket.create_server(("127.0.0.1", 0))) as port,
         aiohttp.ClientSession() as http,
     ):
         yield StreamServer(port, live_calls, http, vendors)

@@ -1,6 +1,7 @@
 """The composition root: the only module of this service that names concrete adapters."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
@@ -105,7 +106,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             bus.before_drain.push_async_callback(player.aclose)
             bus.before_drain.callback(stopping.set)
             gate = DialGate(provider.breaker, stopping)
-            live_clips = live_prepared if settings.live_port is not None else None
+            live_clips = live_prepared if settings.has_streams else None
             dialing = Dialing(calls, telephony, prepared, live_clips=live_clips, gate=gate, rate_limiter=rate_limiter)
             settlement, hangup = Settlement(calls, telephony), HangUp(calls, telephony, telephony)
             messages = Messages(calls, prepared, telephony)
@@ -124,7 +125,7 @@ async def _media_streams(
     account: "_SpeechAccount",
 ) -> AsyncIterator[None]:
     """Accepts media streams while the block runs, if the installation has a port for them."""
-    if settings.live_port is None:
+    if not settings.has_streams:
         yield
         return
     token, api_key = settings.twilio_auth_token.get_secret_value(), settings.elevenlabs_api_key.get_secret_value()
@@ -152,10 +153,17 @@ async def _media_streams(
         async with (
             run_in_background(live_calls.run()),
             run_in_background(_drain_at_stop(bus, live_calls)),
-            server.serve(settings.http_host, settings.live_port) as port,
+            server.serve(_stream_listener(settings)) as port,
         ):
             logger.info("media_streams_accepted", port=port)
             yield
+
+
+def _stream_listener(settings: Settings) -> socket.socket:
+    """Returns a listening socket: that of the parent process, if there is one. Replicas then share it."""
+    if settings.live_fd is not None:
+        return socket.socket(fileno=settings.live_fd)
+    return socket.create_server((settings.http_host, settings.live_port or 0), backlog=256)
 
 
 async def _drain_at_stop(bus: Bus, live_calls: LiveCalls) -> None:

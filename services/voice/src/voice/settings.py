@@ -68,14 +68,24 @@ class Settings(KeySettings):
         validate_default=True,
         description="the port on which this service accepts media streams; 0: any free one; default: none, no streams",
     )
+    live_fd: int | None = Field(
+        default=None,
+        validate_default=True,
+        description="in place of LIVE_PORT: a listening socket opened by the parent process",
+    )
     live_max_calls: int = Field(default=60, ge=1, description="media streams of one replica")
 
-    @field_validator("live_port")
+    @field_validator("live_port", "live_fd")
     @classmethod
     def _has_address(cls, port: int | None, info: ValidationInfo) -> int | None:
         if port is not None and info.data.get("live_base_url") is None:
             raise ValueError("media streams need LIVE_BASE_URL, too: Twilio signs their address")
         return port
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether this service accepts media streams."""
+        return self.live_port is not None or self.live_fd is not None
 
     @property
     def live_url(self) -> str:

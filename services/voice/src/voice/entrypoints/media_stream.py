@@ -75,13 +75,12 @@ class MediaStreams:
         self._key = key
 
     @asynccontextmanager
-    async def serve(self, host: str, port: int) -> AsyncIterator[int]:
+    async def serve(self, listener: socket.socket) -> AsyncIterator[int]:
         """Accepts streams while the block runs, and yields the port. The calls have been drained before its end."""
         application = web.Application()
         application.router.add_get(_route(STREAM_PATH), self._accept)
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
-        listener = socket.create_server((host, port), backlog=256)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             await web.SockSite(runner, listener).start()
