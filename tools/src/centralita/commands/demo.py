@@ -13,7 +13,8 @@ from centralita.commands.exit_codes import ExitCode
 from centralita.demo import live
 from centralita.demo.campaign_day import demo_campaigns
 from centralita.demo.campaign_plan import FORGETTABLE
-from centralita.demo.run import DemoFailed, demo
+from centralita.demo.failure import DemoFailed
+from centralita.demo.run import demo
 from centralita.demo.stay import Stay
 from centralita.embedded.console import api_key
 from centralita.embedded.servers import CannotStart

@@ -36,7 +36,7 @@ from centralita.demo.campaign_plan import (
 )
 from centralita.demo.campaign_views import Document, ExplainedCall
 from centralita.demo.erasure import PersonToForget
-from centralita.demo.run import DemoFailed
+from centralita.demo.failure import DemoFailed
 from centralita.demo.stay import Stay
 from centralita.embedded.console import api_key
 from centralita.embedded.ledger import set_callee_behaviour

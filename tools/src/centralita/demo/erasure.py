@@ -4,10 +4,6 @@ The person is erased over the REST API. The records must be equal afterwards, an
 variables or a sentence of the person. A text that was also said to or by another person is not searched for.
 """
 
-import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
@@ -17,13 +13,13 @@ from rich.console import Console
 from centralita.demo import campaign_views
 from centralita.demo.campaign_plan import OFFERS, REMINDERS, SETTINGS
 from centralita.demo.campaign_views import Document
-from centralita.demo.run import DemoFailed
+from centralita.demo.failure import DemoFailed
+from centralita.demo.replay_commands import replay
 from centralita.demo.text_search import TextSearch, search_files, search_servers
 from centralita.embedded.system import System
 from centralita.operations.rest_api import RestApi
 
 EXPORT_FILE = "export.jsonl.gz"
-REPLAY_SECONDS = 120
 _CHECKS = (("verify", "--strict"), ("rebuild", "--check"))
 
 
@@ -50,7 +46,7 @@ class PersonToForget:
         if (after := await _statistics(api)) != before:
             raise DemoFailed(f"the erasure changed the statistics from {before} to {after}")
         for arguments in (*_CHECKS, ("export", str(system.folder / EXPORT_FILE))):
-            await _replay(system, *arguments)
+            await replay(system, SETTINGS, *arguments)
         await search_servers(self._search, system)
         control = TextSearch({others[0]["data"]["call"]["phone_number"]})
         await search_servers(control, system)
@@ -81,20 +77,3 @@ def personal_texts(events: Iterable[Document]) -> set[str]:
 
 async def _statistics(api: RestApi) -> list[Document]:
     return [(await api.campaign(campaign_id))["calls"] for campaign_id in (REMINDERS, OFFERS)]
-
-
-async def _replay(system: System, *arguments: str) -> None:
-    """Runs a replay command as a user does. Raises DemoFailed if its result is negative."""
-    command = [sys.executable, "-m", "centralita", "replay", *arguments]
-    addresses = {"NATS_URL": system.nats_url, "MONGO_URL": system.mongo_url}
-    ended = await asyncio.to_thread(
-        subprocess.run,
-        command,
-        env={**os.environ, **SETTINGS, **addresses},
-        capture_output=True,
-        text=True,
-        timeout=REPLAY_SECONDS,
-        check=False,
-    )
-    if ended.returncode != 0:
-        raise DemoFailed(f"`centralita replay {' '.join(arguments)}` failed: {ended.stdout}{ended.stderr}")

@@ -4,7 +4,8 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -20,6 +21,7 @@ from centralita.demo import faults, live, views
 from centralita.demo.callees import Callees
 from centralita.demo.campaign import CAMPAIGN_ID, publish, requests
 from centralita.demo.documents import campaign_document, wait_until_projected
+from centralita.demo.failure import DemoFailed
 from centralita.demo.fallbacks import fallback_usage
 from centralita.demo.reconciliation import reconcile
 from centralita.demo.stay import Stay
@@ -40,10 +42,6 @@ SEED = 363
 
 TURN_BASED = Callees(ConversationMode.TURN_BASED, speed=20.0)
 MAX_CALLS = 100
-
-
-class DemoFailed(RuntimeError):
-    """The demo failed; the message names the reason."""
 
 
 @dataclass
@@ -101,6 +99,7 @@ async def demo(
         behaviours=callees.behaviours,
         recordings=recordings,
         settings=settings,
+        replicas={"voice": len(live.VOICES)} if is_live else 1,
         console=stay.login,
     )
     try:
@@ -108,9 +107,7 @@ async def demo(
             console.print(started(system))
             stay.announce(console, system)
             wanted = requests(run="demo", count=count, mode=callees.mode)
-            await _campaign(console, system, wanted, timeout, with_faults=with_faults)
-            if recordings:
-                console.print(live.recorded(recordings))
+            await _campaign(console, system, wanted, timeout, with_faults=with_faults, recordings=recordings)
             await stay.until_stopped(console)
     except BaseException:
         console.print(f"[red]The logs are kept in {folder}[/red]")
@@ -126,17 +123,30 @@ SETTINGS: Mapping[str, str] = {"LOG_LEVEL": "INFO", "MAX_CONCURRENT_CALLS": "50"
 
 
 async def _campaign(
-    console: Console, system: System, wanted: list[CallRequested], timeout: float, *, with_faults: bool
+    console: Console,
+    system: System,
+    wanted: list[CallRequested],
+    timeout: float,
+    *,
+    with_faults: bool,
+    recordings: Path | None,
 ) -> None:
+    """Requests the calls, waits for their ends, and shows what the records say. `recordings`: of live calls."""
     client = await nats.connect(system.nats_url)
     try:
         progress = await _watch(client)
         if with_faults:
             await _request_during_faults(console, client, system, progress, len(wanted), timeout)
         else:
+            killing = None
+            if recordings:
+                await live.assign_callees(system, wanted)
+                killing = asyncio.create_task(live.kill_in_a_sentence(client, system))
             await _request(client, progress, wanted)
             with Live(views.progress(progress.calls), console=console, refresh_per_second=4, transient=True) as shown:
                 await _wait_until_ended(progress, shown, timeout)
+            if killing:
+                await killing
         console.print(views.progress(progress.calls))
         last = (await client.jetstream().stream_info(CALLS.name)).state.last_seq
         await wait_until_projected(system.mongo_url, progress.calls, timeout=30)
@@ -145,7 +155,10 @@ async def _campaign(
         console.print(views.agreement(result, last))
         if result.problems:
             raise DemoFailed("; ".join(result.problems))
-        await _transcript(console, client, system, progress)
+        async with _log(client, system) as log:
+            await _transcript(console, log, progress)
+            if recordings:
+                await live.show_agreement(console, system, log, list(progress.calls), recordings, dict(SETTINGS))
         if with_faults:
             await _print_fallbacks(console, client, system, progress)
     finally:
@@ -213,12 +226,17 @@ async def _wait_until_ended(progress: Progress, shown: Live, timeout: float) -> 
         raise DemoFailed(message) from error
 
 
-async def _transcript(console: Console, client: Client, system: System, progress: Progress) -> None:
+async def _transcript(console: Console, log: EventLog, progress: Progress) -> None:
     completed = [call for call in progress.calls.values() if call and call.status is CallStatus.COMPLETED]
     shown = max(completed, key=lambda call: bool(call.disposition), default=None)
     if shown is None:
         raise DemoFailed("no call was completed, so there is no transcript to show")
+    console.print(views.transcript(await log.read(call_filters(shown.call_id))))
+
+
+@asynccontextmanager
+async def _log(client: Client, system: System) -> AsyncIterator[EventLog]:
+    """Yields the log with the keys of the demo."""
     master_key = MasterKey(key_bytes(SecretStr(system.master_key)))
     async with Keyring(client, master_key).is_current() as keyring:
-        log = EventLog(client, CALLS.name, source="demo", keyring=keyring)
-        console.print(views.transcript(await log.read(call_filters(shown.call_id))))
+        yield EventLog(client, CALLS.name, source="demo", keyring=keyring)
