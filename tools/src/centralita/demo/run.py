@@ -145,8 +145,10 @@ async def _campaign(
             await _request(client, progress, wanted)
             with Live(views.progress(progress.calls), console=console, refresh_per_second=4, transient=True) as shown:
                 await _wait_until_ended(progress, shown, timeout)
-            if killing:
-                await killing
+            if killing and not killing.done():
+                killing.cancel()
+                await asyncio.gather(killing, return_exceptions=True)
+                raise DemoFailed("no stream was lost, though the processes of voice were killed")
         console.print(views.progress(progress.calls))
         last = (await client.jetstream().stream_info(CALLS.name)).state.last_seq
         await wait_until_projected(system.mongo_url, progress.calls, timeout=30)
