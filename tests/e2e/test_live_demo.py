@@ -12,6 +12,7 @@ from centralita.demo.live import is_part, words_of
 SECONDS = 400
 
 
+@pytest.mark.timeout(600)
 async def test_live_calls_survive_a_kill_and_their_recordings_agree_with_the_log() -> None:
     command = [sys.executable, "-m", "centralita", "demo", "--live", "--no-stay", "--timeout", "300"]
     environment = {"PATH": os.environ["PATH"], "COLUMNS": "200"}
