@@ -16,7 +16,7 @@ TURN_OVER_SECONDS = 0.5
 SEND_AHEAD_SECONDS = 0.2
 
 GREETING = "Good morning, this is the assistant of the clinic, with a short message for you."
-REPLY = ("Thank you, I have noted that for you.", "Please tell me whatever else you have in mind.")
+REPLY = ("Thank you, I have noted that for you.", "Please tell me what else you have in mind today.")
 PHRASES = (
     "Good morning, you are speaking to the right person.",
     "That would suit me well, thank you for the call.",

@@ -220,6 +220,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "script_template",
         "variables",
         "language",
+        "mode",
         "metadata",
         "max_retries",
         "retry_delay_seconds",

@@ -104,7 +104,7 @@ TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 LIVE_FILTERS = (*TURN_FILTERS, SpeechHeard.subjects(), ConversationEnded.subjects(), MediaOpened.subjects())
 """What voice follows of CALLS to conduct live conversations."""
 INTERRUPTION_FILTERS = (SpeechInterrupted.subjects(),)
-"""What conversation follows of CALLS to stop a reply that nobody hears."""
+"""What conversation follows of CALLS to stop a reply that is not heard any more."""
 DECISION_FILTERS = (call_state_filter("*"), campaign_state_filter("*"))
 """The decisions on all calls and campaigns, each with the call or the campaign after it."""
 PROJECTION_FILTERS = (

@@ -242,7 +242,7 @@ class SpeechStream(Protocol):
         ...
 
     def messages(self) -> AsyncGenerator[SpokenAudio | ContextFinished | SynthesisError, None]:
-        """Yields the vendor's messages. Raises `providers.RequestFailed` when the socket ends, whatever the reason."""
+        """Yields the vendor's messages. Raises `providers.RequestFailed` when the socket ends, for any reason."""
         ...
 
 

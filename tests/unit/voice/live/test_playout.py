@@ -1,4 +1,4 @@
-"""Playout: what was heard is what a listener heard, whatever the line, and nothing is lost by a pause."""
+"""Playout: what was heard is what a listener heard on any line, and nothing is lost by a pause."""
 
 import heapq
 import itertools

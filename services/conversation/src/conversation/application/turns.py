@@ -26,8 +26,8 @@ other one publishes nothing, and the message is delivered to it again later. Sen
   the model is not asked again, because the callee has heard the beginning of its answer.
 - *The turn has neither.* It is answered.
 
-**Interruptions.** In a live conversation the callee may speak while a reply is still generated. Then nobody hears the
-rest of it: its generation is cancelled, and the turn is closed with the sentences so far. That is a hint only, which
+**Interruptions.** In a live conversation the callee may speak while a reply is still generated. The rest of it is not
+heard then: its generation is cancelled, and the turn is closed with the sentences so far. That is a hint only, which
 may be lost: voice plays the reply to the newest utterance, and the history has what was heard.
 
 All events have ids that follow from call, attempt and turn, or a guard, so a repeated append is stored once.
@@ -110,7 +110,7 @@ class Turns:
             count_ending(ended.disposition)
 
     def interrupt(self, interrupted: SpeechInterrupted) -> None:
-        """Cancels the generation of replies that nobody hears: that of the interrupted turn, and those before it."""
+        """Cancels the generation of replies that are not heard: that of the interrupted turn, and those before."""
         for (call_id, attempt, turn), generation in self._generations.items():
             is_of_attempt = (call_id, attempt) == (interrupted.call_id, interrupted.attempt)
             if is_of_attempt and turn <= interrupted.turn:

@@ -36,7 +36,7 @@ class VendorSocket:
             self._is_stalled = True
 
     async def messages(self) -> AsyncGenerator[str, None]:
-        """Yields the vendor's messages. Raises RequestFailed when the socket ends, for whatever reason."""
+        """Yields the vendor's messages. Raises RequestFailed when the socket ends, for any reason."""
         while not self._is_stalled:
             received = await self._socket.receive()
             if received.type is WSMsgType.TEXT:
