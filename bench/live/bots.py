@@ -116,7 +116,7 @@ class Centralita:
         own = {"campaign_id": "bench-live", "mode": "live", "script_template": conditions.SCRIPT, "variables": {}}
         body = request("conversation", number) | own
         self._numbers[str(call_id_of(str(body["request_id"])))] = number
-        await self.client.jetstream().publish("call.requested", json.dumps(body).encode())
+        await self.client.jetstream(timeout=STALL_SECONDS).publish("call.requested", json.dumps(body).encode())
 
     async def wait(self) -> None:
         """See `Bot`."""
