@@ -1,6 +1,7 @@
 """Turn-taking on a log in memory: which events are appended, which utterance claims a turn, which remainder is read."""
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.builders.calls import a_call
 from tests.builders.events import call_created
 from tests.fakes.event_log import FakeEventLog
@@ -404,11 +405,17 @@ async def test_a_stream_that_nobody_closed_is_lost_and_the_next_one_opens() -> N
 async def test_without_an_address_for_streams_a_live_call_is_held_in_turns() -> None:
     log = FakeEventLog()
     log.store(call_created(LIVE))
-    service = DialogueService(log, FakeSpeech())
+    service, before = DialogueService(log, FakeSpeech()), not_configured()
     assert [await service.answer(ANSWERED) for _ in range(2)] == [GREETING] * 2
     assert log.events(MediaDegraded) == [
         MediaDegraded(call_id=ID, attempt=1, reason=DegradationReason.NOT_CONFIGURED),
     ]
+    assert not_configured() == before + 1
+
+
+def not_configured() -> float:
+    """Returns how many conversations were counted that went on in turns for want of an address for streams."""
+    return REGISTRY.get_sample_value("centralita_degraded_conversations_total", {"reason": "not_configured"}) or 0
 
 
 async def test_the_opt_out_key_in_a_stream_is_stored_once_and_a_goodbye_is_said() -> None:

@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from contracts import InterruptionReason, MediaClosedReason, TurnLatencies
+
 DIALS = Counter("centralita_dials", "Dial attempts, by the outcome of the request", ["outcome"])
 GATED_DIALS = Gauge("centralita_held_dials", "Dial orders that wait while the telephone provider is unavailable")
 DIAL_RATE_LIMIT = Gauge("centralita_dials_per_second_limit", "The account's rate limit of dials")
@@ -43,3 +45,10 @@ LIVE_STAGE_SECONDS = Histogram(
     ["stage"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5),
 )
+
+for _closed in MediaClosedReason:
+    LIVE_CLOSED.labels(reason=_closed.value)
+for _interruption in InterruptionReason:
+    LIVE_INTERRUPTIONS.labels(reason=_interruption.value)
+for _part in TurnLatencies.model_fields:
+    LIVE_STAGE_SECONDS.labels(stage=_part.removesuffix("_seconds"))

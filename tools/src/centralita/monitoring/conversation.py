@@ -1,6 +1,6 @@
 """The dashboard *Conversation quality*: latency of turns, usage of the model, fallbacks."""
 
-from centralita.monitoring.panels import Dashboard, Kind, Panel, Unit, latency_quantiles, rate
+from centralita.monitoring.panels import Dashboard, Kind, Panel, Unit, latency_quantiles, quantile, rate
 
 CONVERSATION = Dashboard(
     uid="centralita-conversation",
@@ -52,6 +52,50 @@ CONVERSATION = Dashboard(
                 "A second, as counted by the model's provider",
                 {"{{kind}}": rate("centralita_model_tokens_total", "kind")},
                 unit=Unit.PER_SECOND,
+            ),
+        ),
+        "Live": (
+            Panel(
+                "Streams open", "Media streams by replica", {"{{instance}}": 'centralita_live_streams{service="voice"}'}
+            ),
+            Panel(
+                "Streams closed",
+                "By reason, a second; `drained` is a deployment",
+                {"{{reason}}": rate("centralita_live_closed_total", "reason")},
+                unit=Unit.PER_SECOND,
+                kind=Kind.STACKED,
+            ),
+            Panel(
+                "Loop lag",
+                "How late the event loop of voice is: above 20 ms, the callee may hear gaps",
+                latency_quantiles("centralita_live_loop_lag_seconds"),
+                unit=Unit.SECONDS,
+                alarm=0.2,
+            ),
+        ),
+        "Live turns": (
+            Panel(
+                "Last sound of the callee → first sound of the reply",
+                "The 95th percentile of each part",
+                {"{{stage}}": quantile(0.95, "centralita_live_stage_seconds", "stage")},
+                unit=Unit.SECONDS,
+            ),
+            Panel(
+                "Interruptions and pauses",
+                "Replies that were interrupted by reason, and those that a sound of the callee paused, a second",
+                {
+                    "{{reason}}": rate("centralita_live_interruptions_total", "reason"),
+                    "paused": rate("centralita_live_pauses_total"),
+                    "resumed": rate("centralita_live_resumes_total"),
+                },
+                unit=Unit.PER_SECOND,
+            ),
+            Panel(
+                "Degradations",
+                "Live conversations that went on in turns, by reason, a second",
+                {"{{reason}}": rate("centralita_degraded_conversations_total", "reason")},
+                unit=Unit.PER_SECOND,
+                kind=Kind.STACKED,
             ),
         ),
         "Fallbacks": (

@@ -16,6 +16,7 @@ from contracts.vocabulary import DegradationReason
 from edge.application.calls import call_in
 from edge.domain.decisions import ReportLoss
 from edge.domain.streams import Streams
+from edge.metrics import DEGRADED
 from edge.ports import CallLog
 
 STREAM_FACTS = (SpeechHeard, ConversationEnded, SpeechPlayed, MediaOpened, MediaClosed, MediaLost, MediaDegraded)
@@ -52,3 +53,4 @@ async def report_degradation(log: CallLog, newest: StoredEvent, reason: Degradat
     call = call_in(newest)
     event = MediaDegraded(call_id=call.call_id, attempt=call.attempt, reason=reason)
     await log.append(event, cause=newest.envelope, event_id=f"{call.call_id}/{call.attempt}/degraded")
+    DEGRADED.labels(reason=reason).inc()
