@@ -78,7 +78,7 @@ class LogEvents:
         self.add(message.subject.removeprefix(CALLS.live("")), message.data)
 
     def add(self, subject: str, body: bytes) -> None:
-        """Adds an event by its subject in the stream and its stored body."""
+        """Adds an event by its subject in the stream and its stored body, which leaves out fields with a default."""
         family, fact, call_id, *rest = subject.split(".")
         self._arrived.set()
         if family == "call":
@@ -91,9 +91,9 @@ class LogEvents:
             case "heard":
                 self.latencies[call_id].setdefault(document["turn"], {})
             case "played":
-                self.latencies[call_id][document["turn"]] = document["latencies"]
-                self.pauses[call_id] += document["pauses"]
-                self.resumes[call_id] += document["resumes"]
+                self.latencies[call_id][document["turn"]] = document.get("latencies", {})
+                self.pauses[call_id] += document.get("pauses", 0)
+                self.resumes[call_id] += document.get("resumes", 0)
             case "generated":
                 self.replies[call_id][document["turn"]] += 1
 

@@ -99,10 +99,11 @@ def test_events_of_the_log_are_collected_by_call_and_turn() -> None:
     played = {"turn": 1, "latencies": {"log_seconds": 0.001}, "pauses": 1, "resumes": 1}
     events.add("speech.heard.a", json.dumps({"turn": 1}).encode())
     events.add("speech.played.a", json.dumps(played).encode() + b"\0sealed")
+    events.add("speech.played.a", json.dumps({"turn": 2}).encode())
     events.add("reply.generated.a", json.dumps({"turn": 1}).encode())
     events.add("reply.generated.a", json.dumps({"turn": 1}).encode())
     events.add("call.concluded.a.completed", b"{}")
-    assert events.latencies["a"][1] == {"log_seconds": 0.001}
+    assert events.latencies["a"] == {1: {"log_seconds": 0.001}, 2: {}}
     assert (events.total("speech.heard"), events.answered_twice()) == (1, 1)
     assert (events.pauses.total(), events.resumes.total(), events.statuses) == (1, 1, {"a": "completed"})
 
