@@ -41,7 +41,7 @@ def responses(call: Entry) -> list[Response]:
     for stream in call["streams"]:
         utterances = [sound for sound in stream["sounds"] if sound["kind"] == "utterance"]
         ends = [sound["start_seconds"] for sound in utterances[1:]] + [stream["seconds"] + 1]
-        for sound, next_at in zip(utterances, ends, strict=True):
+        for sound, next_at in zip(utterances, ends, strict=False):  # without an utterance, one end remains
             over_at = sound["start_seconds"] + sound["seconds"]
             after = (one for one in stream["arrivals"] if over_at <= one < min(next_at, over_at + MAX_RESPONSE_SECONDS))
             first = next(after, None)

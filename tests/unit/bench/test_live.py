@@ -36,6 +36,7 @@ def test_a_response_is_the_first_audio_that_arrives_after_the_callees_last_voice
         None,
     ], "no audio before the next utterance, nor within 8 seconds: no response"
     assert [one.turn for one in ledger.responses(entry)] == [1, 2, 3]
+    assert ledger.responses(call(stream())) == [], "a callee who never spoke"
 
 
 def test_turns_are_counted_through_all_streams_of_a_call() -> None:
