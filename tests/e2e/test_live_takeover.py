@@ -1,0 +1,55 @@
+"""A process that holds a media stream is killed during the conversation: another one continues from the log."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.builders.live_system import (
+    NEVER,
+    PHRASES,
+    LiveSystem,
+    field_of,
+    live_system,
+    played_sentences,
+    said,
+    select,
+    spoken,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveSystem]:
+    folder: Path = tmp_path_factory.mktemp("takeover")
+    async with live_system(folder, replicas={"voice": 2}) as system:
+        yield system
+
+
+async def test_a_killed_process_loses_no_turn_and_the_sentence_is_played_again(live: LiveSystem) -> None:
+    call_id = await live.begin("human", {"at_seconds": NEVER, "delay_seconds": 2.0})
+    await live.until_replying(call_id)
+    live.holder().kill()
+    call = await live.end(call_id)
+    events, entry = await live.events(call_id), await live.entry(call_id)
+
+    assert call["status"] == "completed"
+    assert [
+        (event["data"]["generation"], event["data"]["reason"]) for event in select(events, "telephony.media_lost")
+    ] == [(1, "died")]
+    assert field_of(events, "telephony.media_opened", "generation") == [1, 2]
+    assert field_of(events, "telephony.media_closed", "reason") == ["goodbye"]
+    assert select(events, "telephony.media_degraded") == []
+    turns = field_of(events, "speech.heard", "turn")
+    assert turns == list(range(1, len(turns) + 1)), "each turn is claimed once"
+    assert field_of(events, "reply.generated", "turn") == turns, "and answered once"
+    assert said(events) == spoken(entry) == list(PHRASES)
+    first, second = entry["streams"]
+    assert first["closed_by"] == "network"
+    assert [error["code"] for error in entry["errors"]] == [31903]
+    assert played_sentences(second)[0] not in played_sentences(first), (
+        "the sentence that was being heard is heard to its end"
+    )
+    assert played_sentences(second)[0].startswith("1.")
+    await live.verify_replay()
