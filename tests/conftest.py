@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import nats
@@ -18,6 +18,8 @@ from nats.js import JetStreamContext
 from nats.js.errors import ServerError
 from pydantic import SecretStr
 from tests.builders.secret_keys import TEST_KEYS
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from centralita.embedded.servers import mongo_server, nats_server
 from centralita.embedded.vendors import ANY_TIME
@@ -36,13 +38,24 @@ for name, key in TEST_KEYS.items():
     os.environ.setdefault(name, key)
 COMPOSE = Path(__file__).parents[1] / "docker-compose.yml"
 START_SECONDS = 60
+SHARED_FOLDERS = ("observability", "browser")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a file, or of a folder that shares servers, in one process of `pytest -n`."""
-    for item in items:
-        shared = item.path.parent if item.path.parent.name in ("observability", "browser") else item.path
-        item.add_marker(pytest.mark.xdist_group(str(shared)))
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps the tests of a file, or of a folder that shares servers, in one process of `pytest -n`.
+
+    pytest-xdist's own groups have no effect with pytest 9.2 (pytest-xdist, issue 1386).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = PurePosixPath(nodeid.partition("::")[0])
+        return str(file.parent if file.parent.name in SHARED_FOLDERS else file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
+    """Distributes the tests with `--dist loadgroup`."""
+    return FileScheduling(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.fixture(autouse=True)
