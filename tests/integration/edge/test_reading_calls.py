@@ -80,6 +80,7 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
         "script_template": waiting.script_template,
         "variables": {"name": "Ana"},
         "language": "es",
+        "mode": "turn_based",
         "key_name": None,
         "metadata": {},
         "error_message": None,

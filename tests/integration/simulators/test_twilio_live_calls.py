@@ -87,6 +87,7 @@ async def test_an_interruption_is_measured_to_clear_and_to_silence(
             await stream.receive()
         await stream.send("clear")
         await stream.wait_for("mark", 2)
+        await stream.wait_for_silence()
 
     media.scripts = [script]
     entry = await run_call(simulator, media, "interrupts", phrases=["Sí.", "Espere, por favor."], at_seconds=1.0)
@@ -149,7 +150,10 @@ async def test_the_recording_has_the_agent_as_played(
         assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (2, 8000, 2)
         samples = array.array("h", file.readframes(file.getnframes()))
     callee, agent = samples[0::2], samples[1::2]
-    assert callee == mu_law.decode(media.streams[0].audio)[: len(callee)]
+    received = mu_law.decode(media.streams[0].audio)
+    common = min(len(callee), len(received))  # the last frames may not have been read before the end
+    assert common > 8000 * 0.5
+    assert callee[:common] == received[:common]
     played = round(entry.streams[0].played_seconds * 8000)
     begin = round(entry.streams[0].heard[0][0] * 8000)
     assert agent[begin : begin + played] == mu_law.decode(voice(20.0))[:played]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from centralita_console.campaign_form import FormErrors, body_of
+from centralita_console.campaign_form import FormErrors, body_of, fields_of
 from contracts import RequestedTerms
 
 
@@ -58,3 +58,10 @@ def test_errors_are_shown_beside_their_field_or_above_the_form() -> None:
     assert found.fields == {"weekly_hours": "no time"}
     assert found.other == "body: no object"
     assert FormErrors.of({}, "another campaign has this id").other == "another campaign has this id"
+
+
+def test_a_campaign_in_turns_has_no_mode_in_the_form_and_a_live_one_has() -> None:
+    assert "mode" not in fields_of({"mode": "turn_based"})
+    assert fields_of({"mode": "live"})["mode"] == "live"
+    assert body_of({"mode": ""}) == {}
+    assert body_of({"mode": "live"}) == {"mode": "live"}

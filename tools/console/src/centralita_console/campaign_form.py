@@ -14,6 +14,7 @@ from centralita_console.rest_values import as_utc
 NAMES = ("campaign_id", "name", "script_template", "language", "mode", "purpose", "company", "caller_id")
 INSTANTS = ("starts_at", "ends_at")
 INTEGERS = ("max_concurrent_calls", "max_attempts", "max_attempts_per_day")
+MODE, DEFAULT_MODE = "mode", "turn_based"
 RATE = "calls_per_minute"
 HOURS = "weekly_hours"
 FURTHER_HOURS = "further_hours"
@@ -86,6 +87,8 @@ def _window(days: list[str], opens_at: str, closes_at: str) -> dict[str, Any]:
 def fields_of(terms: Mapping[str, Any]) -> dict[str, str]:
     """Returns the fields of the form for the terms of a campaign, as the REST API returns them."""
     fields = {name: str(terms[name]) for name in (*NAMES, *INTEGERS) if terms.get(name) is not None}
+    if fields.get(MODE) == DEFAULT_MODE:  # the form leaves it out, as it leaves out other defaults
+        del fields[MODE]
     fields |= {name: _local(terms[name]) for name in INSTANTS if terms.get(name)}
     if terms.get(RATE) is not None:
         fields[RATE] = f"{terms[RATE]:.12g}"
