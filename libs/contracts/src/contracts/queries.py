@@ -14,7 +14,6 @@ CALL_REQUEST = "call.request"
 
 MAX_PAGE = 500
 """The maximum number of call ids in one answer."""
-
 MAX_LIST = 200
 """The maximum number of calls or campaigns in one answer. A page of them stays below the payload limit of NATS."""
 

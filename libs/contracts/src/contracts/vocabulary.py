@@ -82,7 +82,6 @@ class MediaClosedReason(StrEnum):
     TRANSCRIPTION = "transcription"
     """The callee's words could not be transcribed."""
     SYNTHESIS = "synthesis"
-    """A sentence could not be synthesized."""
     MALFORMED = "malformed"
     """The provider's messages could not be read, or it stopped reading ours."""
     OPTED_OUT = "opted_out"
@@ -115,7 +114,6 @@ class InterruptionReason(StrEnum):
     WORDS = "words"
     """The callee spoke."""
     KEYS = "keys"
-    """The callee pressed a key."""
     TAKEOVER = "takeover"
     """Its stream ended. What was heard of it is what is certain."""
 
