@@ -5,6 +5,7 @@ A webhook is answered once its event is in the log. The answer 503 makes the pro
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -63,6 +64,7 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
     )
     _add_report_routes(router, provider, dialogue)
     _add_instruction_routes(router, provider, dialogue)
+    _add_continuation_routes(router, provider, dialogue)
     return router
 
 
@@ -84,12 +86,8 @@ def _add_report_routes(router: APIRouter, provider: WebhookProvider, dialogue: D
 
 
 def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialogue: DialogueService) -> None:
-    """Adds the webhooks that are answered with the next instruction."""
-    content = {200: {"description": "The next instruction", "content": {provider.media_type: {}}}}
-    options: dict[str, Any] = {"response_class": Response, "responses": content, "openapi_extra": FORM_BODY}
-
-    def render(instruction: Instruction) -> Response:
-        return Response(provider.render(instruction), media_type=provider.media_type)
+    """Adds the webhooks that report what happened on the line, and are answered with the next instruction."""
+    options, render = _instruction_options(provider), _rendering(provider)
 
     @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **options)
     async def answered(request: Request, call_id: UUID, attempt: Attempt) -> Response:
@@ -129,6 +127,11 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         awaited = MessageAwaited(attempt, is_finished, is_after_spoken_text)
         return render(await dialogue.leave_message(report, awaited))
 
+
+def _add_continuation_routes(router: APIRouter, provider: WebhookProvider, dialogue: DialogueService) -> None:
+    """Adds the webhooks by which a call goes on after its audio has ended early."""
+    options, render = _instruction_options(provider), _rendering(provider)
+
     @router.post(Webhook.STREAM_ENDED.template, name=Webhook.STREAM_ENDED, **options)
     async def stream_ended(
         _: Request,
@@ -153,6 +156,15 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         """Voice could not synthesize the rest of this turn: the provider's own voice speaks it."""
         reported = RemainderReported(attempt, turn, sentence, after)
         return render(await dialogue.respond(call_id, reported))
+
+
+def _instruction_options(provider: WebhookProvider) -> dict[str, Any]:
+    content = {200: {"description": "The next instruction", "content": {provider.media_type: {}}}}
+    return {"response_class": Response, "responses": content, "openapi_extra": FORM_BODY}
+
+
+def _rendering(provider: WebhookProvider) -> Callable[[Instruction], Response]:
+    return lambda instruction: Response(provider.render(instruction), media_type=provider.media_type)
 
 
 async def _parse_form(request: Request) -> Form:
