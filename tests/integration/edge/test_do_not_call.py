@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from tests.integration.call_orchestrator.conftest import running, until
 from tests.integration.edge.conftest import LIMITED, secret_of
 
+import edge.adapters.numbers
 from centralita.commands.do_not_call import PART_CHARACTERS, PART_RECORDS, _parts
 from centralita.operations.rest_api import IMPORT_SECONDS, TIMEOUT_SECONDS, RestApi
 from centralita.operations.rest_failures import RequestFailed
@@ -150,7 +151,8 @@ async def test_an_import_with_a_wrong_header_is_audited_with_its_refusal(as_: "A
 
 class TestCap:
     @pytest.fixture
-    def settings(self, settings: Settings) -> Settings:
+    def settings(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+        monkeypatch.setattr(edge.adapters.numbers, "SETTLE_SECONDS", 60)
         return settings.model_copy(update={"max_contacts_per_key_per_day": 3})
 
     async def test_a_flood_of_rows_is_refused_with_its_reason_and_listed_rows_do_not_count(self, as_: "As") -> None:

@@ -54,9 +54,9 @@ class Connection:
         return await self._refused(0) == []
 
     async def _refused(self, expected: int) -> list[str]:
-        """Returns the refusals once `expected` have arrived, or after 5 s: the server reports them asynchronously."""
+        """Returns the refusals once `expected` have arrived, or after 30 s: the server reports them asynchronously."""
         await wait_until_processed(self.client)
-        for _ in range(100):
+        for _ in range(600):
             await asyncio.sleep(0.05)
             if len(self.refused) >= expected:
                 break

@@ -24,6 +24,8 @@ async def test_the_edge_may_examine_everything_and_each_service_may_answer(conne
     edge = connections[SERVICES.index(Service.EDGE)]
 
     health = await NatsInstallation(edge.client).examine()
+    while len({one.service for one in health.services}) < len(SERVICES):  # a busy process may answer too late
+        health = await NatsInstallation(edge.client).examine()
 
     assert [connection.refused for connection in connections] == [[] for _ in SERVICES]
     assert {one.service for one in health.services} == {*SERVICES}
@@ -38,7 +40,9 @@ async def test_the_operator_asks_for_statuses_and_answers_for_no_service(connect
     await answer_status(service.client, Service.VOICE)
     await service.client.flush()
 
-    assert [one.service for one in await collect_statuses(connection.client)] == [Service.VOICE]
+    while not (found := await collect_statuses(connection.client)):  # a busy process may answer too late
+        pass
+    assert [one.service for one in found] == [Service.VOICE]
     assert connection.refused == []
     answers = [status_subject(service) for service in SERVICES]
     assert await connection.refused_publishes(*answers) == answers

@@ -1,5 +1,7 @@
 """The states of numbers in the stream ``NUMBERS``."""
 
+import asyncio
+
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
@@ -12,6 +14,8 @@ from contracts.streams import NUMBERS, REQUESTS
 from edge.adapters.nats import translate_errors
 from edge.ports import NumberPage
 
+SETTLE_SECONDS = 2.0
+_LOOK_SECONDS = 0.02
 _FAILURE = "the do-not-call lists could not be read"
 
 
@@ -43,9 +47,19 @@ class NatsNumbers:
         return NumberPage([one.number for one in events if isinstance(one, NumberChanged)], last, page.has_more)
 
     async def is_settled(self) -> bool:
-        """Whether the consumer of commands for lists has acknowledged all of them. False without an answer."""
+        """Whether the consumer of commands for lists acknowledges all of them within `SETTLE_SECONDS`.
+
+        An acknowledgement arrives some time after the outcome of its command. False without an answer.
+        """
         try:
-            info = await self._js.consumer_info(REQUESTS.name, ORCHESTRATOR_NUMBERS.name)
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while True:
+                    if await self._is_settled_now():
+                        return True
+                    await asyncio.sleep(_LOOK_SECONDS)
         except (NatsError, TimeoutError, OSError):
             return False
+
+    async def _is_settled_now(self) -> bool:
+        info = await self._js.consumer_info(REQUESTS.name, ORCHESTRATOR_NUMBERS.name)
         return not info.num_pending and not info.num_ack_pending

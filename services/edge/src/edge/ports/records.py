@@ -88,7 +88,10 @@ class Numbers(Protocol):
         """Returns up to `limit` states after a sequence."""
 
     async def is_settled(self) -> bool:
-        """Whether each command for a list that was stored before is decided; false if that cannot be found out."""
+        """Whether each command for a list that was stored before is decided, soon at the latest.
+
+        False if that cannot be found out.
+        """
 
 
 class Audit(Protocol):
