@@ -16,6 +16,8 @@ import httpx
 import nats
 from nats.aio.client import Client
 from pydantic import SecretStr
+from tests.builders.calls import a_call
+from tests.builders.live_call import live_call_events
 from tests.builders.requests import request
 from tests.builders.turns import an_utterance
 
@@ -27,7 +29,7 @@ from centralita.embedded.system import System, running
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.settings import key_bytes
-from contracts import CallRequested, Service, call_id_of
+from contracts import CallDecision, CallRequested, CallStatus, Service, call_id_of
 from contracts.permissions import inbox_of
 from contracts.streams import CALLS
 from sealing import MasterKey
@@ -67,6 +69,7 @@ BEHAVIOURS = {
     "unanswered": ["no_answer"],
     "voicemail": ["voicemail"],
     "spoken": ["human"],
+    "live": ["human"],
 }
 """The callees of the calls that have ended when the tests begin."""
 
@@ -159,6 +162,16 @@ class SampleRun:
             log = EventLog(client, CALLS.name, source="test", keyring=keyring)
             await log.append(an_utterance(self.calls[name], 9, text))
 
+    async def hold_live(self, name: str, text: str) -> None:
+        """Appends what a live conversation adds to the log, as its services do. The callee hears `text`."""
+        master_key = MasterKey(key_bytes(SecretStr(self.system.master_key)))
+        call = a_call(CallStatus.IN_PROGRESS, call_id=self.calls[name])
+        facts = [one for one in live_call_events(call, text, text) if not isinstance(one, CallDecision)]
+        for event in facts:
+            [owner, *_] = sorted(event.owners)
+            async with self.connected(owner) as client, Keyring(client, master_key).is_current() as keyring:
+                await EventLog(client, CALLS.name, source="test", keyring=keyring).append(event)
+
     async def acts_on(self, campaign_id: str) -> list[tuple[str, str, str]]:
         """Returns the audited acts on a campaign: the act, its stage and the name of the key."""
         answer = await self.rest.get("/api/v1/audit", params={"campaign_id": campaign_id})
@@ -239,6 +252,7 @@ async def sample_run(folder: Path) -> AsyncIterator[SampleRun]:
             await run.request_calls({"hostile": _hostile_request()}, {"hostile": ["human"]})
             await wait_until_projected(system.mongo_url, run.calls.values(), timeout=300)
             await run.hear("hostile", f"{HOSTILE} {LONG_WORD}")
+            await run.hold_live("live", f"{HOSTILE} {LONG_WORD}")
             await run.pause(HOSTILE_CAMPAIGN, MARKUP)
             await run.draft_campaign(DRAFT_TERMS)
             await run.add_contacts(DRAFT, f"phone_number,contact_id,name\n{HOSTILE_NUMBER},{_HOSTILE_CELL},Ana\n")

@@ -15,6 +15,7 @@ SCREENS: Mapping[str, tuple[Address, ...]] = {
         lambda run: f"/calls/{run.calls['retried']}",
         lambda run: f"/calls/{run.calls['invalid']}",
         lambda run: f"/calls/{run.calls['hostile']}",
+        lambda run: f"/calls/{run.calls['live']}",
     ),
     "/calls/{call_id:uuid}/change": (lambda run: f"/calls/{run.calls['invalid']}/change",),
     "/calls/{call_id:uuid}/raw": (lambda run: f"/calls/{run.calls['hostile']}/raw",),

@@ -105,3 +105,20 @@ async def test_the_slider_is_a_field_that_the_keys_move_too(run: SampleRun, visi
     await page.keyboard.press("Home")
     await expect(page.locator("#state-title")).to_contain_text("pending")
     await expect(position).to_be_focused()
+
+
+async def test_a_browser_that_does_not_know_the_zone_of_the_person_shows_its_own(run: SampleRun, visit: Visit) -> None:
+    page = await visit.open(f"/calls/{run.calls['spoken']}")
+    times = page.locator("#story time")
+    await expect(times.first).to_have_attribute("title", re.compile("."))
+    await page.evaluate(
+        """() => {
+          const story = document.getElementById("story");
+          story.dataset.zone = "Nowhere/City";
+          for (const time of story.querySelectorAll("time")) time.removeAttribute("title");
+          localize(document);
+        }"""
+    )
+    titles = [await one.get_attribute("title") or "" for one in await times.all()]
+    assert titles
+    assert all(title.endswith(" · ? Nowhere/City") for title in titles)

@@ -245,6 +245,19 @@ async def test_a_key_that_may_not_see_the_health_is_not_asked_for_it_again(statu
     assert (found.problems, asked["health"]) == ((), times)
 
 
+async def test_a_failed_examination_keeps_what_the_one_before_found() -> None:
+    asked: Counter[str] = Counter()
+    answers = [rest(asked), rest(asked, health=(503, {})), rest(asked)]
+    figures = reader(lambda request: answers[min(asked["health"], 2)](request), is_live=True)
+    counts = []
+    for _ in range(4):
+        counts.append((await figures.read()).problem_count)
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    assert (counts, asked["health"]) == ([0, 6, 6, 6], 4)
+
+
 async def test_one_page_and_a_page_of_one_campaign_do_not_examine_the_installation() -> None:
     asked: Counter[str] = Counter()
     await reader(rest(asked)).read()

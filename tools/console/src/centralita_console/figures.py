@@ -163,13 +163,14 @@ class FigureReader:
         return self._problems
 
     async def _examine(self) -> list[Problem]:
+        """Returns what an examination found; if it failed, what the one before found."""
         try:
             return problems_in(await self._api.get("/health"))
         except RestFailure as failure:
             self._may_examine = failure.status != 403
+            return self._problems if self._may_examine else []
         except Unreachable:
-            pass
-        return []
+            return self._problems
 
     async def _state(self) -> tuple[dict[str, Any] | None, str]:
         try:

@@ -11,7 +11,17 @@ function localize(root) {
     const day = at.toLocaleDateString("sv-SE");
     time.textContent = `${day} ${at.toLocaleTimeString("sv-SE")}`;
     const timeZone = time.closest("[data-zone]")?.dataset.zone;
-    if (timeZone) time.title += ` · ${at.toLocaleString("sv-SE", { timeZone })} ${timeZone}`;
+    if (timeZone) time.title += ` · ${inZone(at, timeZone)} ${timeZone}`;
+  }
+}
+
+// The browser may not know a zone that the server knows.
+function inZone(at, timeZone) {
+  try {
+    return at.toLocaleString("sv-SE", { timeZone });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return "?";
   }
 }
 
