@@ -6,6 +6,7 @@ from uuid import UUID
 
 from contracts import Call, CallStatus, Disposition, HangupReason, VoicemailPolicy, call_id_of
 from contracts.retry_policy import RetryPolicy
+from contracts.turn_taking import TurnTakingTerms
 
 NOW = datetime(2030, 1, 15, 12, tzinfo=UTC)
 """The instant of every default: when the call was created and when its status began."""
@@ -53,6 +54,7 @@ class CallChanges(TypedDict, total=False):
     command_sequence: int | None
     granted_sequence: int | None
     voicemail: VoicemailPolicy | None
+    turn_taking: TurnTakingTerms | None
 
 
 def a_call(status: CallStatus = CallStatus.PENDING, **changes: Unpack[CallChanges]) -> Call:

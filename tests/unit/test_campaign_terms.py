@@ -50,6 +50,16 @@ DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
         ({"voice": "a/b"}, "voice", "String should match pattern"),
         ({"opt_out_key": "10"}, "opt_out_key", "Input should be"),
         ({"purpose": "fun"}, "purpose", "Input should be"),
+        (
+            {"turn_taking": {"turn_over_after_seconds": 0.2}},
+            "turn_taking.turn_over_after_seconds",
+            "greater than or equal to 0.35",
+        ),
+        ({"turn_taking": {"silence_seconds": 31}}, "turn_taking.silence_seconds", "less than or equal to 30"),
+        ({"turn_taking": {"filler_seconds": "NaN"}}, "turn_taking.filler_seconds", "finite number"),
+        ({"turn_taking": {"backchannels": [""]}}, "turn_taking.backchannels.0", "at least 1 character"),
+        ({"turn_taking": {"backchannels": ["a"] * 51}}, "turn_taking.backchannels", "at most 50 items"),
+        ({"turn_taking": {"speed": 1}}, "turn_taking.speed", "Extra inputs are not permitted"),
     ],
 )
 def test_unacceptable_terms_are_refused_with_their_field_and_a_remedy(

@@ -31,6 +31,7 @@ from contracts import (
     decode,
 )
 from contracts.phrases import greeting_of, message_of
+from contracts.turn_taking import TurnTakingTerms
 
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),
@@ -127,6 +128,14 @@ def test_a_call_has_the_message_of_its_campaign_unless_its_request_has_one() -> 
     assert call_of(requested()).voicemail is None
     with pytest.raises(UnacceptableTerms, match=r"voicemail\.message: asks for company: give it in variables"):
         call_of(requested(script_template="Hello."), campaign)
+
+
+def test_a_call_takes_turns_as_its_campaign_says() -> None:
+    terms = {"turn_taking": {"silence_seconds": 4, "backchannels": ["sale"]}}
+    campaign = RequestedTerms.model_validate({**TERMS.model_dump(), **terms}).stored()
+    taken = call_of(requested(), campaign).turn_taking
+    assert taken == TurnTakingTerms(silence_seconds=4, backchannels=("sale",))
+    assert call_of(requested()).turn_taking is None
 
 
 def test_without_terms_the_defaults_of_the_installation_apply() -> None:

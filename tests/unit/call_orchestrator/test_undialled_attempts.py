@@ -234,6 +234,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "purpose",
         "time_zone",
         "voicemail",
+        "turn_taking",
         "number_digest",
         "callee",
         "message_characters",

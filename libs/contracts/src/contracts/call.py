@@ -12,6 +12,7 @@ from contracts.instants import Instant
 from contracts.person_fields import GivenConsent
 from contracts.personal import PERSON, PersonalText, PersonalTexts
 from contracts.retry_policy import RetryPolicy
+from contracts.turn_taking import TurnTakingTerms
 from contracts.values import CallId
 from contracts.vocabulary import (
     OPT_OUT_KEY,
@@ -137,6 +138,9 @@ class Call(GivenConsent):
         default=None, description="name of the API key that requested the call; null: requested on the bus"
     )
     mode: ConversationMode = Field(default=ConversationMode.TURN_BASED, description="how its conversations are held")
+    turn_taking: TurnTakingTerms | None = Field(
+        default=None, description="how turns are taken in its live conversations; null: as the installation does"
+    )
     purpose: Purpose | None = Field(
         default=None, description="why the person is called; null: unknown, so the rules of all purposes apply"
     )

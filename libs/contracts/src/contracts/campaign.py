@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
 from contracts.instants import Instant
 from contracts.retry_policy import RetryPolicy
+from contracts.turn_taking import TurnTakingTerms
 from contracts.vocabulary import OPT_OUT_KEY, CampaignStatus, Disposition, Purpose
 from contracts.voicemail import VoicemailPolicy
 
@@ -59,6 +60,9 @@ class CampaignTerms(BaseModel):
     )
     do_not_call_lists: tuple[str, ...] = Field(
         default=(), description="the named do-not-call lists that apply, beside those of all campaigns and of this one"
+    )
+    turn_taking: TurnTakingTerms | None = Field(
+        default=None, description="how turns are taken in live conversations; null: as the installation does"
     )
     retention_days: int | None = Field(
         default=None, description="days after the last call of a person until what is known about them is erased"

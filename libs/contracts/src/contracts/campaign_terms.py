@@ -12,6 +12,7 @@ from contracts.instants import Instant, schedule_refusals
 from contracts.retry_policy import MAX_RETRIES, RequestedRetryPolicy
 from contracts.script import missing_variables, template_size_refusals
 from contracts.texts import name_refusals, template_refusals, variable_refusals
+from contracts.turn_taking import RequestedTurnTakingTerms
 from contracts.values import CallerId, DoNotCallListName, Language, RingTime, Script, Variables, VoiceId
 from contracts.vocabulary import OPT_OUT_KEY, ConversationMode, Disposition, OptOutKey
 from contracts.voicemail import RequestedVoicemail
@@ -85,7 +86,9 @@ class RequestedTerms(CampaignTerms):
     do_not_call_lists: Annotated[tuple[DoNotCallListName, ...], Field(max_length=MAX_LISTS)] = Field(
         default=(), description="the named do-not-call lists that apply, beside those of all campaigns and of this one"
     )
-
+    turn_taking: RequestedTurnTakingTerms | None = Field(
+        default=None, description="how turns are taken in live conversations; null: as the installation does"
+    )
     retention_days: RetentionDays | None = Field(
         default=None,
         description="days after the last call of a person until they are erased; null: RETENTION_DAYS",

@@ -20,6 +20,7 @@ from contracts import (
     SpeechInterrupted,
     SpeechPlayed,
 )
+from contracts.turn_taking import TurnTakingTerms
 from providers import Failure
 
 LONG = "This is a long answer that takes some seconds to say. "
@@ -193,6 +194,36 @@ def test_a_filler_is_played_once_while_a_reply_takes_long() -> None:
     live = conduct(test, Answer(["This is Ana."], seconds=5))
     assert [text for _, text in live.http.spoken] == ["Good morning.", "One moment, please."]
     assert [(event.turn, event.sentence) for event in live.log.events(AudioReady)] == [(0, 0), (1, 0)]  # type: ignore[attr-defined]
+
+
+def test_a_campaign_sets_how_turns_are_taken() -> None:
+    async def test(live: LiveFixture) -> None:
+        await live.talk("Wait, wait.")  # during the greeting
+        await greeting(live)
+        await live.until(SpeechHeard)
+        await live.until(SpeechPlayed, 2)
+        await live.until(SpeechHeard, 2, seconds=2.5)
+
+    terms = TurnTakingTerms(silence_seconds=2, is_greeting_interruptible=False)
+    live = conduct(test, Answer(["Yes."]), Answer(["Hello?"]), script_template=f"{LONG}\n\nSell.", turn_taking=terms)
+    assert heard(live)[:2] == [(1, "Wait, wait."), (2, "")]
+    assert live.log.events(SpeechInterrupted) == []
+
+
+@pytest.mark.parametrize("words", ["Right on.", "right on"])
+def test_a_campaign_adds_words_that_interrupt_nothing(words: str) -> None:
+    async def test(live: LiveFixture) -> None:
+        await greeting(live)
+        await live.talk("Who is this?")
+        await live.until(SpeechHeard)
+        await asyncio.sleep(1.5)
+        await live.talk(words, 0.5)
+        await live.until(SpeechPlayed, 2)
+
+    terms = TurnTakingTerms(backchannels=("RIGHT ON!",))
+    live = conduct(test, Answer([LONG, LONG]), turn_taking=terms)
+    assert live.log.events(SpeechInterrupted) == []
+    assert len(conduct(test, Answer([LONG, LONG])).log.events(SpeechInterrupted)) == 1
 
 
 def test_the_stream_ends_after_the_goodbye_which_cannot_be_interrupted() -> None:

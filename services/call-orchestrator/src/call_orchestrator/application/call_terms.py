@@ -86,6 +86,7 @@ def new_call(
         variables=variables,
         language=_language(request, campaign),
         mode=request.mode or ConversationMode(campaign.mode),
+        turn_taking=campaign.turn_taking,
         metadata=request.metadata,
         max_retries=_max_retries(request, policy, campaign),
         max_attempts=campaign.max_attempts,

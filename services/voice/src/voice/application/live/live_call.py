@@ -6,7 +6,7 @@ process can continue the call on another stream: it reads what is owed, and play
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -26,10 +26,15 @@ from voice.application.live.turn_taking import TurnTaking
 from voice.domain.continuation import continuation_of
 from voice.domain.live import barge_in
 from voice.domain.live.endpointing import TurnOver
-from voice.domain.live.turn_policy import TurnPolicy
+from voice.domain.live.turn_policy import TurnPolicy, words_of
 from voice.domain.live.voicing import VoiceActivity
 from voice.metrics import LIVE_CLOSED, LIVE_UNDERRUNS
 from voice.ports import CallEvents, Line, Transcriber
+
+_SECONDS = {"turn_over_after_seconds", "silence_seconds", "filler_seconds"}
+"""The durations that have the same name in the terms of a campaign and in `TurnPolicy`."""
+_DETAILS_SILENCE_SECONDS = 2.0
+"""A silence may last so much longer after a question for a number, an address or a date."""
 
 logger = structlog.get_logger()
 
@@ -41,6 +46,18 @@ class Resources:
     events: CallEvents
     transcriber: Transcriber
     policy: TurnPolicy
+
+    def policy_of(self, call: Call) -> TurnPolicy:
+        """Returns the turn policy of a call: that of the process, with what its campaign has set."""
+        terms = call.turn_taking
+        if terms is None:
+            return self.policy
+        given = terms.model_dump(include=_SECONDS, exclude_none=True)
+        if (silence := terms.silence_seconds) is not None:
+            given["details_silence_seconds"] = silence + _DETAILS_SILENCE_SECONDS
+        others = frozenset(" ".join(words_of(one)) for one in terms.backchannels)
+        is_interruptible = terms.is_greeting_interruptible
+        return replace(self.policy, **given, is_greeting_interruptible=is_interruptible, backchannels=others)
 
 
 class LiveCall:
@@ -65,12 +82,13 @@ class LiveCall:
         self._events = resources.events
         self._ending = Ending()
         self._keys = PressedKeys()
+        policy = resources.policy_of(call)
         self._turns = TurnTaking(
-            stream, call, line, record, speech, self._ending, resources.policy, lambda text: self._on_said(text)
+            stream, call, line, record, speech, self._ending, policy, lambda text: self._on_said(text)
         )
         self._speaking = self._turns.speaking
         self._listening = Listening(
-            resources.transcriber, activity, self, self._turns.playing, language=call.language, policy=resources.policy
+            resources.transcriber, activity, self, self._turns.playing, language=call.language, policy=policy
         )
         self._clock = asyncio.get_running_loop().time
         self._opened_at = self._clock()

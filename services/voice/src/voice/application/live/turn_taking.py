@@ -201,7 +201,7 @@ class TurnTaking:
         self.speaking.begin(turn, first_sentence)
         if turn == GREETING_TURN:
             greeting = greeting_sentence(self._call, self._stream.attempt, self._record.cause)
-            self.speaking.add(greeting, is_interruptible=self._call.company is None)
+            self.speaking.add(greeting, is_interruptible=self._is_greeting_interruptible())
             self.speaking.close(1)
 
     def _add(self, stored: StoredEvent, event: AudioRequested | ReplyGenerated) -> None:
@@ -209,6 +209,10 @@ class TurnTaking:
             self.speaking.add(sentence, is_interruptible=self._ended_turn is None)
         if isinstance(event, ReplyGenerated):
             self.speaking.close(event.sentences)
+
+    def _is_greeting_interruptible(self) -> bool:
+        """Whether a greeting may be cut short: not one that says who calls, as the law asks for."""
+        return self._policy.is_greeting_interruptible and self._call.company is None
 
     def _play_filler_if_due(self) -> None:
         reply, claimed_at = self.speaking.reply, self._times.claimed_at

@@ -122,7 +122,7 @@ class BargeIn:
         """Takes a partial or committed transcript of what the callee says, after `Endpointing` has taken it."""
         if not words_of(text):
             return _NOTHING
-        is_signal = is_backchannel(text, self._language)
+        is_signal = is_backchannel(text, self._language, self._policy.backchannels)
         if sound := self._sound:
             sound.words = text
             is_answer = sound.is_answerable or not is_signal

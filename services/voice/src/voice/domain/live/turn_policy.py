@@ -44,6 +44,9 @@ class TurnPolicy:
     """The same after a question for a number, an address or a date."""
     filler_seconds: float = 1.8
     """How long a reply may take until a filler is played."""
+    is_greeting_interruptible: bool = True
+    backchannels: frozenset[str] = frozenset()
+    """Expressions that signal attention in any language, beside those of the lists; in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +147,13 @@ def is_whole_answer(text: str, language: str) -> bool:
     return 0 < len(words) <= _MAX_ANSWER_WORDS and all(word in answers for word in words) and not _is_cut_off(text)
 
 
-def is_backchannel(text: str, language: str) -> bool:
-    """Returns whether a text only signals attention, for example “ajá” or “mm-hm”. An empty text does not."""
-    return " ".join(words_of(text)) in _words(language).backchannels
+def is_backchannel(text: str, language: str, others: frozenset[str] = frozenset()) -> bool:
+    """Returns whether a text only signals attention, for example “ajá” or “mm-hm”. An empty text does not.
+
+    `others`: `TurnPolicy.backchannels`.
+    """
+    words = " ".join(words_of(text))
+    return words in _words(language).backchannels or words in others
 
 
 def is_unfinished(text: str, language: str) -> bool:
