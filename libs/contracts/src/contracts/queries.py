@@ -252,6 +252,7 @@ class ListedCall(BaseModel):
     ended_at: Instant | None
     provider_call_ids: tuple[str, ...] = Field(default=(), description="the telephone provider's ids of its attempts")
     mode: ConversationMode = Field(default=ConversationMode.TURN_BASED, description="how its conversation is held")
+    number_digest: str | None = Field(default=None, description="keyed digest of its number; null: of an older build")
 
 
 class CallList(BaseModel):

@@ -94,7 +94,10 @@ class Persons:
         while has_more and len(found) < 2:
             page = await self._statistics.list_calls(query)
             for listed in page.calls:
-                with suppress(UnknownCall):  # archived: MongoDB lists it, and the log has it no longer
+                if listed.number_digest:  # known of archived calls too
+                    found.add(listed.number_digest)
+                    continue
+                with suppress(UnknownCall):
                     call = await self._calls.state(listed.call_id)
                     found.add(call.number_digest or self.id_of(call.phone_number))
             has_more = page.has_more
