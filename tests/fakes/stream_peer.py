@@ -17,8 +17,8 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from chassis.background import run_in_background
 from chassis.event_log import EventLog, StoredEvent
-from contracts import CallDecision
-from telephony.media import derive_media_key, sign, stream_path
+from contracts import CallDecision, ConversationMode
+from telephony.media import STREAM_PATH, derive_media_key, sign, stream_path
 from telephony.twilio_streams import StreamSignatures
 from voice.application.live.call_record import CallRecord
 from voice.application.live.live_call import LiveCall, Resources
@@ -27,7 +27,8 @@ from voice.application.live.live_speech import LiveSpeech
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.domain.audio_formats import MuLawCutter
 from voice.domain.live.turn_policy import TurnPolicy
-from voice.entrypoints.media_stream import MediaStreams
+from voice.entrypoints.media_stream import MediaStreams, StreamKind
+from voice.entrypoints.stream_socket import AudioPeer
 from voice.ports import CallEvents, Line
 
 TOKEN = "simulated-auth-token"
@@ -194,7 +195,8 @@ async def stream_server(log: EventLog, events: CallEvents, *, max_calls: int = 1
         record = CallRecord(log, stream, state)
         return LiveCall(stream, stream_id, call, line, record, speech, FakeActivity(), resources)
 
-    server = MediaStreams(live_calls, conduct, StreamSignatures(TOKEN, PUBLIC_URL), KEY, signature_header=HEADER)
+    kinds = [StreamKind(ConversationMode.LIVE, STREAM_PATH, lambda opened: AudioPeer(opened, conduct))]
+    server = MediaStreams(live_calls, kinds, StreamSignatures(TOKEN, PUBLIC_URL), KEY, signature_header=HEADER)
     async with (
         run_in_background(live_calls.run()),
         server.serve(socket.create_server(("127.0.0.1", 0))) as port,

@@ -14,11 +14,11 @@ from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
 from chassis.event_log import EventLog, StoredEvent
 from chassis.serve import Bus, operations
-from contracts import CallDecision
+from contracts import CallDecision, ConversationMode
 from contracts.buckets import CALL_CLIPS, CLIPS
 from contracts.streams import CALLS
 from providers import Provider
-from telephony.media import derive_media_key
+from telephony.media import STREAM_PATH, derive_media_key
 from telephony.twilio import SIGNATURE_HEADER
 from telephony.twilio_streams import StreamSignatures
 from voice.adapters import elevenlabs, twilio
@@ -49,7 +49,8 @@ from voice.domain.audio_formats import MuLawCutter
 from voice.domain.live.turn_policy import TurnPolicy
 from voice.domain.rate_limit import RateLimit
 from voice.entrypoints.media import build_routes
-from voice.entrypoints.media_stream import MediaStreams
+from voice.entrypoints.media_stream import MediaStreams, StreamKind
+from voice.entrypoints.stream_socket import AudioPeer
 from voice.entrypoints.subscribers import subscribe_handlers
 from voice.ports import Line, Synthesizer
 from voice.settings import Settings
@@ -145,10 +146,11 @@ async def _media_streams(
             record = CallRecord(calls, stream, state)
             return LiveCall(stream, stream_id, call, line, record, live_speech, WebRtcVoiceActivity(), resources)
 
-        signatures = StreamSignatures(token, settings.live_url)
-        server = MediaStreams(
-            live_calls, conduct, signatures, derive_media_key(token), signature_header=SIGNATURE_HEADER
-        )
+        signatures, key = StreamSignatures(token, settings.live_url), derive_media_key(token)
+        kinds = [
+            StreamKind(ConversationMode.LIVE, STREAM_PATH, lambda stream_socket: AudioPeer(stream_socket, conduct))
+        ]
+        server = MediaStreams(live_calls, kinds, signatures, key, signature_header=SIGNATURE_HEADER)
         bus.before_drain.push_async_callback(live_calls.drain)
         async with (
             run_in_background(live_calls.run()),

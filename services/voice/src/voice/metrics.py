@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from contracts import InterruptionReason, MediaClosedReason, TurnLatencies
+from contracts import ConversationMode, InterruptionReason, MediaClosedReason, TurnLatencies
 
 DIALS = Counter("centralita_dials", "Dial attempts, by the outcome of the request", ["outcome"])
 GATED_DIALS = Gauge("centralita_held_dials", "Dial orders that wait while the telephone provider is unavailable")
@@ -24,11 +24,11 @@ CLIP_HITS = Counter("centralita_clip_hits", "Clips found in the Object Store")
 CLIP_MISSES = Counter("centralita_clip_misses", "Clips not found in the Object Store")
 CLIPS_NOT_STORED = Counter("centralita_clips_not_stored", "Clips that could not be stored", ["reason"])
 
-LIVE_STREAMS = Gauge("centralita_live_streams", "Media streams that this process has accepted")
+LIVE_STREAMS = Gauge("centralita_live_streams", "Media streams that this process has accepted, by mode", ["mode"])
 LIVE_REFUSED = Counter(
     "centralita_live_refused", "Handshakes of media streams that were refused, by status", ["status"]
 )
-LIVE_CLOSED = Counter("centralita_live_closed", "Media streams that have ended, by reason", ["reason"])
+LIVE_CLOSED = Counter("centralita_live_closed", "Media streams that have ended, by reason and mode", ["reason", "mode"])
 LIVE_MALFORMED = Counter("centralita_live_malformed", "Messages of media streams that could not be used")
 LIVE_UNDERRUNS = Counter("centralita_live_underruns", "How often audio was due to be sent and was not there")
 LIVE_PAUSES = Counter("centralita_live_pauses", "How often a sound of the callee paused a reply")
@@ -46,8 +46,10 @@ LIVE_STAGE_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5),
 )
 
-for _closed in MediaClosedReason:
-    LIVE_CLOSED.labels(reason=_closed.value)
+for _mode in (ConversationMode.LIVE,):
+    LIVE_STREAMS.labels(mode=_mode.value)
+    for _closed in MediaClosedReason:
+        LIVE_CLOSED.labels(reason=_closed.value, mode=_mode.value)
 for _interruption in InterruptionReason:
     LIVE_INTERRUPTIONS.labels(reason=_interruption.value)
 for _part in TurnLatencies.model_fields:

@@ -15,7 +15,8 @@ from contracts import CallStatus, MediaClosedReason
 from contracts.vocabulary import ConversationMode
 from voice.application.live.live_calls import LiveCalls, StreamId, StreamRefused
 
-CALL = a_call(CallStatus.IN_PROGRESS).model_copy(update={"mode": ConversationMode.LIVE})
+LIVE = ConversationMode.LIVE
+CALL = a_call(CallStatus.IN_PROGRESS).model_copy(update={"mode": LIVE})
 STREAM = StreamId(CALL.call_id, 1, 1)
 
 
@@ -34,11 +35,11 @@ def live_calls(max_calls: int = 2) -> LiveCalls:
 def test_a_process_accepts_as_many_streams_as_it_may_have() -> None:
     async def main() -> None:
         calls = live_calls(max_calls=1)
-        with calls.accepted(STREAM):
+        with calls.accepted(STREAM, LIVE):
             with pytest.raises(StreamRefused) as refused:
-                await calls.open(StreamId(CALL.call_id, 1, 2))
+                await calls.open(StreamId(CALL.call_id, 1, 2), LIVE)
             assert refused.value.status == 503
-        assert (await calls.open(STREAM)).event.call == CALL
+        assert (await calls.open(STREAM, LIVE)).event.call == CALL
 
     run_in_virtual_time(main())
 
@@ -46,7 +47,7 @@ def test_a_process_accepts_as_many_streams_as_it_may_have() -> None:
 def test_a_stream_is_accepted_once() -> None:
     async def main() -> None:
         calls = live_calls()
-        with calls.accepted(STREAM), pytest.raises(StreamRefused) as refused, calls.accepted(STREAM):
+        with calls.accepted(STREAM, LIVE), pytest.raises(StreamRefused) as refused, calls.accepted(STREAM, LIVE):
             pass
         assert refused.value.status == 409
 
@@ -56,7 +57,7 @@ def test_a_stream_is_accepted_once() -> None:
 def test_a_drain_ends_the_calls_and_waits_for_their_streams() -> None:
     async def main() -> None:
         calls, conversation, late = live_calls(), Conversation(), Conversation()
-        with calls.accepted(STREAM):
+        with calls.accepted(STREAM, LIVE):
             calls.begin(STREAM, conversation)
             draining = asyncio.create_task(calls.drain())
             await asyncio.sleep(1)
@@ -66,7 +67,7 @@ def test_a_drain_ends_the_calls_and_waits_for_their_streams() -> None:
             assert late.finished == [MediaClosedReason.DRAINED]
         await draining
         with pytest.raises(StreamRefused):
-            await calls.open(STREAM)
+            await calls.open(STREAM, LIVE)
 
     run_in_virtual_time(main())
 
@@ -74,7 +75,7 @@ def test_a_drain_ends_the_calls_and_waits_for_their_streams() -> None:
 def test_a_drain_does_not_wait_for_ever() -> None:
     async def main() -> None:
         calls = live_calls()
-        with calls.accepted(STREAM):
+        with calls.accepted(STREAM, LIVE):
             calls.begin(STREAM, Conversation())
             await calls.drain()
 

@@ -56,12 +56,14 @@ CONVERSATION = Dashboard(
         ),
         "Live": (
             Panel(
-                "Streams open", "Media streams by replica", {"{{instance}}": 'centralita_live_streams{service="voice"}'}
+                "Streams open",
+                "Media streams by replica and mode",
+                {"{{instance}} {{mode}}": 'centralita_live_streams{service="voice"}'},
             ),
             Panel(
                 "Streams closed",
-                "By reason, a second; `drained` is a deployment",
-                {"{{reason}}": rate("centralita_live_closed_total", "reason")},
+                "By mode and reason, a second; `drained` is a deployment",
+                {"{{mode}} {{reason}}": rate("centralita_live_closed_total", "mode", "reason")},
                 unit=Unit.PER_SECOND,
                 kind=Kind.STACKED,
             ),

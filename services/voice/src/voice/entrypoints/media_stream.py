@@ -1,18 +1,21 @@
-"""The WebSockets of media streams: this module and `stream_socket` alone know aiohttp's server.
+"""The WebSockets of media streams: this module, `stream_socket` and `relay_socket` alone know aiohttp's server.
 
-``GET /media/stream/{call_id}/{attempt}/{generation}``, signed by the telephone provider. Before a stream begins:
+``GET /media/stream/{call_id}/{attempt}/{generation}`` for audio and ``/media/relay/…`` for text, signed by the
+telephone provider. Both have the same admission and limits. Before a stream begins:
 
 - A handshake that is not signed gets 403 before anything is read. An unknown call gets 404, a line that is not open
   403, and a process without room 503: the provider then asks edge for the next instruction, and edge answers from the
   log.
-- The message `start` with the token of the path must arrive within `START_SECONDS`, or the socket is closed.
+- The message that begins it, with the token of the path, must arrive within `START_SECONDS`, or the socket is closed.
 """
 
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -21,13 +24,12 @@ from aiohttp import WSCloseCode, web
 
 from chassis.background import cancel_until_done
 from chassis.event_log import StoredEvent
-from contracts import CallDecision, MediaClosedReason
-from telephony.media import STREAM_PATH, TOKEN, verify
-from voice.application.live.live_call import LiveCall
+from contracts import CallDecision, ConversationMode, MediaClosedReason
+from telephony.media import verify
 from voice.application.live.live_calls import LiveCalls, StreamId, StreamRefused
+from voice.application.live.streamed_call import StreamedCall
 from voice.domain.live.media_stream import MAX_MESSAGE_BYTES
-from voice.entrypoints.stream_socket import SocketClosed, SocketLine, SocketReader
-from voice.ports import Line
+from voice.entrypoints.stream_socket import SocketClosed
 
 START_SECONDS = 5.0
 PING_SECONDS = 20.0
@@ -55,8 +57,40 @@ class Signatures(Protocol):
         ...
 
 
-Conduct = Callable[[StreamId, StoredEvent[CallDecision], Line, str], LiveCall]
-"""Returns the conversation of a stream: its id, the state of its call, its line, and the provider's id of it."""
+class Peer(Protocol):
+    """The provider's end of one stream. `start` comes first, then `conduct`; then `read` and `write` run."""
+
+    async def start(self) -> str:
+        """Waits for the message that begins the stream, and returns its token. Raises SocketClosed."""
+        ...
+
+    def conduct(self, stream: StreamId, state: StoredEvent[CallDecision]) -> StreamedCall:
+        """Returns the conversation of the stream. `state` is that of its call."""
+        ...
+
+    async def read(self) -> None:
+        """Passes messages on to the conversation, until the provider ends the stream or the socket.
+
+        Raises SocketClosed.
+        """
+        ...
+
+    async def write(self) -> None:
+        """Writes messages until it is cancelled. Raises SocketClosed."""
+        ...
+
+    async def say_end(self, reason: MediaClosedReason) -> None:
+        """Tells the provider that the stream ends, before the socket is closed. Raises ConnectionError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKind:
+    """The streams below one path, in Starlette's notation: those of calls of one mode."""
+
+    mode: ConversationMode
+    path: str
+    connect: Callable[[web.WebSocketResponse], Peer]
 
 
 class MediaStreams:
@@ -66,10 +100,16 @@ class MediaStreams:
     """
 
     def __init__(
-        self, calls: LiveCalls, conduct: Conduct, signatures: Signatures, key: bytes, *, signature_header: str
+        self,
+        calls: LiveCalls,
+        kinds: Sequence[StreamKind],
+        signatures: Signatures,
+        key: bytes,
+        *,
+        signature_header: str,
     ) -> None:
         self._calls = calls
-        self._conduct = conduct
+        self._kinds = kinds
         self._signatures = signatures
         self._signature_header = signature_header
         self._key = key
@@ -78,7 +118,8 @@ class MediaStreams:
     async def serve(self, listener: socket.socket) -> AsyncIterator[int]:
         """Accepts streams while the block runs, and yields the port. The calls have been drained before its end."""
         application = web.Application()
-        application.router.add_get(_route(STREAM_PATH), self._accept)
+        for kind in self._kinds:
+            application.router.add_get(_route(kind.path), partial(self._accept, kind))
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -88,21 +129,21 @@ class MediaStreams:
         finally:
             await runner.cleanup()
 
-    async def _accept(self, request: web.Request) -> web.StreamResponse:
+    async def _accept(self, kind: StreamKind, request: web.Request) -> web.StreamResponse:
         if not self._signatures.is_authentic(request.path, request.headers.get(self._signature_header, "")):
             return web.Response(status=403, text="the handshake is not signed by the telephone provider")
         parts = request.match_info
         stream = StreamId(UUID(parts["call_id"]), int(parts["attempt"]), int(parts["generation"]))
         with structlog.contextvars.bound_contextvars(call_id=str(stream.call_id)):
             try:
-                state = await self._calls.open(stream)
+                state = await self._calls.open(stream, kind.mode)
             except StreamRefused as refused:
                 logger.warning("stream_refused", reason=str(refused))
                 return web.Response(status=refused.status, text=str(refused))
-            return await self._upgrade(request, stream, state)
+            return await self._upgrade(kind, request, stream, state)
 
     async def _upgrade(
-        self, request: web.Request, stream: StreamId, state: StoredEvent[CallDecision]
+        self, kind: StreamKind, request: web.Request, stream: StreamId, state: StoredEvent[CallDecision]
     ) -> web.StreamResponse:
         stream_socket = web.WebSocketResponse(
             compress=False,
@@ -115,8 +156,8 @@ class MediaStreams:
         if request.transport is not None:
             request.transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
         try:
-            with self._calls.accepted(stream):
-                code = await self._hold(request, stream_socket, stream, state)
+            with self._calls.accepted(stream, kind.mode):
+                code = await self._hold(kind.connect(stream_socket), request.path, stream, state)
         except StreamRefused as refused:
             logger.warning("stream_refused", reason=str(refused))
             code = WSCloseCode.POLICY_VIOLATION if refused.status == 409 else WSCloseCode.TRY_AGAIN_LATER
@@ -125,34 +166,26 @@ class MediaStreams:
         await _close(request, stream_socket, code)
         return stream_socket
 
-    async def _hold(
-        self,
-        request: web.Request,
-        stream_socket: web.WebSocketResponse,
-        stream: StreamId,
-        state: StoredEvent[CallDecision],
-    ) -> int:
+    async def _hold(self, peer: Peer, path: str, stream: StreamId, state: StoredEvent[CallDecision]) -> int:
         """Conducts the conversation until its stream ends, and returns the close code. Raises SocketClosed."""
-        reader = SocketReader(stream_socket)
         try:
             async with asyncio.timeout(START_SECONDS):
-                started = await reader.start()
+                token = await peer.start()
         except TimeoutError:
             raise SocketClosed(WSCloseCode.POLICY_VIOLATION) from None
-        if not verify(self._key, request.path, started.parameters.get(TOKEN, "")):
+        if not verify(self._key, path, token):
             logger.warning("stream_token_wrong")
             raise SocketClosed(WSCloseCode.POLICY_VIOLATION)
-        line = SocketLine(stream_socket, started.stream_id)
-        call = self._conduct(stream, state, line, started.stream_id)
+        call = peer.conduct(stream, state)
         self._calls.begin(stream, call)
-        return await _run(call, reader.read(call, started.stream_id), line.write())
+        return await _run(call, peer)
 
 
-async def _run(call: LiveCall, reading: Coroutine[None, None, None], writing: Coroutine[None, None, None]) -> int:
+async def _run(call: StreamedCall, peer: Peer) -> int:
     """Runs the call until its stream ends, and returns the close code. An end of the socket ends the call."""
     code: int | None = None
     conversation = asyncio.create_task(call.run())
-    tasks = {asyncio.create_task(reading), asyncio.create_task(writing)}
+    tasks = {asyncio.create_task(peer.read()), asyncio.create_task(peer.write())}
     try:
         done, _ = await asyncio.wait({conversation, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in done & tasks:
@@ -162,6 +195,8 @@ async def _run(call: LiveCall, reading: Coroutine[None, None, None], writing: Co
             if error is not None and not isinstance(error, SocketClosed):
                 logger.error("stream_failed", error=type(error).__name__, exc_info=error)
         reason = await conversation
+        if code is None:
+            await _say_end(peer, reason)
         return code or _CODES.get(reason, WSCloseCode.OK)
     except StreamRefused:
         raise
@@ -173,6 +208,12 @@ async def _run(call: LiveCall, reading: Coroutine[None, None, None], writing: Co
         for task in tasks:
             await cancel_until_done(task)
         await asyncio.gather(conversation, *tasks, return_exceptions=True)  # each error was handled, or is of the end
+
+
+async def _say_end(peer: Peer, reason: MediaClosedReason) -> None:
+    with suppress(ConnectionError, TimeoutError):  # then the end of the socket says it
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await peer.say_end(reason)
 
 
 async def _close(request: web.Request, stream_socket: web.WebSocketResponse, code: int) -> None:

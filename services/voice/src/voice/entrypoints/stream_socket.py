@@ -1,4 +1,4 @@
-"""The socket of one media stream: messages to the provider and from it, and their limits.
+"""The socket of one media stream: messages to the provider and from it, and their limits. `AudioPeer` is for audio.
 
 Messages that cannot be used are counted and dropped, up to a limit. A peer that does not read loses the audio that
 waits for it, and then the socket: what is behind by seconds is no conversation.
@@ -6,12 +6,17 @@ waits for it, and then the socket: what is behind by seconds is no conversation.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import structlog
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from contracts import MediaClosedReason
+from chassis.event_log import StoredEvent
+from contracts import CallDecision, MediaClosedReason
+from telephony.media import TOKEN
 from voice.application.live.live_call import LiveCall
+from voice.application.live.live_calls import StreamId
 from voice.domain.live import media_stream
 from voice.domain.live.media_stream import (
     Connected,
@@ -25,11 +30,16 @@ from voice.domain.live.media_stream import (
 )
 from voice.domain.live.vendor_messages import Malformed, MalformedReason
 from voice.metrics import LIVE_MALFORMED
+from voice.ports import Line
 
 MAX_WAITING_SECONDS = 1.0
 """Audio that waits longer than this for a peer that does not read is dropped."""
 MAX_STALL_SECONDS = 5.0
 """A peer that reads nothing for this long loses its socket."""
+
+M = TypeVar("M")
+Conduct = Callable[[StreamId, StoredEvent[CallDecision], Line, str], LiveCall]
+"""Returns the conversation of a stream: its id, the state of its call, its line, and the provider's id of it."""
 
 logger = structlog.get_logger()
 
@@ -43,30 +53,14 @@ class SocketClosed(Exception):
         self.reason = reason
 
 
-class SocketLine:
-    """Implements `voice.ports.Line`: messages to the provider, which a task writes in their order."""
+class MessageWriter:
+    """Messages to the provider, which a task writes in their order."""
 
-    def __init__(self, socket: web.WebSocketResponse, stream_id: str) -> None:
+    def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
-        self._stream_id = stream_id
         self._waiting: deque[tuple[float, str, bool]] = deque()
         self._has_messages = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
-
-    def send_audio(self, audio: bytes) -> None:
-        """See the interface."""
-        self._put(media_stream.media(self._stream_id, audio), is_audio=True)
-        if self._clock() - self._waiting[0][0] > MAX_WAITING_SECONDS:
-            self.clear()
-
-    def send_mark(self, name: str) -> None:
-        """See the interface."""
-        self._put(media_stream.mark(self._stream_id, name), is_audio=False)
-
-    def clear(self) -> None:
-        """See the interface."""
-        self._waiting = deque(message for message in self._waiting if not message[2])
-        self._put(media_stream.clear(self._stream_id), is_audio=False)
 
     async def write(self) -> None:
         """Writes messages until it is cancelled. Raises SocketClosed if the peer does not read, or is gone."""
@@ -88,26 +82,88 @@ class SocketLine:
         self._has_messages.set()
 
 
-class SocketReader:
+class SocketLine(MessageWriter):
+    """Implements `voice.ports.Line`."""
+
+    def __init__(self, socket: web.WebSocketResponse, stream_id: str) -> None:
+        super().__init__(socket)
+        self._stream_id = stream_id
+
+    def send_audio(self, audio: bytes) -> None:
+        """See the interface."""
+        self._put(media_stream.media(self._stream_id, audio), is_audio=True)
+        if self._clock() - self._waiting[0][0] > MAX_WAITING_SECONDS:
+            self.clear()
+
+    def send_mark(self, name: str) -> None:
+        """See the interface."""
+        self._put(media_stream.mark(self._stream_id, name), is_audio=False)
+
+    def clear(self) -> None:
+        """See the interface."""
+        self._waiting = deque(message for message in self._waiting if not message[2])
+        self._put(media_stream.clear(self._stream_id), is_audio=False)
+
+
+class MessageReader(Generic[M]):
     """Reads the messages of one socket, and counts those that cannot be used."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, parse: Callable[[str], M]) -> None:
         self._socket = socket
+        self._parse = parse
         self._malformed = MalformedCounter()
 
-    async def start(self) -> Started:
-        """Returns the message that begins the stream; audio before it is dropped. Raises SocketClosed."""
-        while True:
-            message = await self._next()
-            if isinstance(message, Started):
-                return message
-            if not isinstance(message, Connected):
-                self._drop(message)
+    async def next(self) -> M | Malformed:
+        """Returns the next message. Raises SocketClosed if there is none."""
+        received = await self._socket.receive()
+        if received.type is WSMsgType.TEXT:
+            return self._parse(received.data)
+        if received.type is WSMsgType.BINARY:
+            return Malformed(MalformedReason.BINARY)
+        if isinstance(received.data, WebSocketError):  # too long, or not a WebSocket any more
+            raise SocketClosed(received.data.code, MediaClosedReason.MALFORMED)
+        raise SocketClosed(WSCloseCode.OK, MediaClosedReason.DROPPED)  # also a peer that answers no ping
 
-    async def read(self, call: LiveCall, stream_id: str) -> None:
-        """Passes messages on to the call, until the provider ends the stream or the socket. Raises SocketClosed."""
+    def drop(self, message: M | Malformed) -> None:
+        """Counts a message that cannot be used. Raises SocketClosed after too many."""
+        LIVE_MALFORMED.inc()
+        must_close = self._malformed.add(asyncio.get_running_loop().time())
+        if self._malformed.total == 1:
+            reason = message.reason.value if isinstance(message, Malformed) else type(message).__name__
+            logger.warning("stream_message_dropped", reason=reason)
+        if must_close:
+            raise SocketClosed(WSCloseCode.UNSUPPORTED_DATA, MediaClosedReason.MALFORMED)
+
+
+class AudioPeer:
+    """The provider's end of one stream of audio (`media_stream.Peer`)."""
+
+    def __init__(self, socket: web.WebSocketResponse, conduct: Conduct) -> None:
+        self._socket = socket
+        self._conduct = conduct
+        self._messages = MessageReader[MediaMessage](socket, media_stream.parse)
+
+    async def start(self) -> str:
+        """See the interface. Audio before `start` is dropped."""
         while True:
-            message = await self._next()
+            message = await self._messages.next()
+            if isinstance(message, Started):
+                self._stream_id = message.stream_id
+                return message.parameters.get(TOKEN, "")
+            if not isinstance(message, Connected):
+                self._messages.drop(message)
+
+    def conduct(self, stream: StreamId, state: StoredEvent[CallDecision]) -> LiveCall:
+        """See the interface."""
+        self._line = SocketLine(self._socket, self._stream_id)
+        self._call = self._conduct(stream, state, self._line, self._stream_id)
+        return self._call
+
+    async def read(self) -> None:
+        """See the interface."""
+        call, stream_id = self._call, self._stream_id
+        while True:
+            message = await self._messages.next()
             match message:
                 case Started():
                     raise SocketClosed(WSCloseCode.POLICY_VIOLATION, MediaClosedReason.MALFORMED)
@@ -120,25 +176,11 @@ class SocketReader:
                 case Stopped() if message.stream_id == stream_id:
                     raise SocketClosed(WSCloseCode.OK, MediaClosedReason.HANG_UP)
                 case _:
-                    self._drop(message)
+                    self._messages.drop(message)
 
-    async def _next(self) -> MediaMessage:
-        """Returns the next message. Raises SocketClosed if there is none."""
-        received = await self._socket.receive()
-        if received.type is WSMsgType.TEXT:
-            return media_stream.parse(received.data)
-        if received.type is WSMsgType.BINARY:
-            return Malformed(MalformedReason.BINARY)
-        if isinstance(received.data, WebSocketError):  # too long, or not a WebSocket any more
-            raise SocketClosed(received.data.code, MediaClosedReason.MALFORMED)
-        raise SocketClosed(WSCloseCode.OK, MediaClosedReason.DROPPED)  # also a peer that answers no ping
+    async def write(self) -> None:
+        """See the interface."""
+        await self._line.write()
 
-    def _drop(self, message: MediaMessage) -> None:
-        """Counts a message that cannot be used. Raises SocketClosed after too many."""
-        LIVE_MALFORMED.inc()
-        must_close = self._malformed.add(asyncio.get_running_loop().time())
-        if self._malformed.total == 1:
-            reason = message.reason.value if isinstance(message, Malformed) else type(message).__name__
-            logger.warning("stream_message_dropped", reason=reason)
-        if must_close:
-            raise SocketClosed(WSCloseCode.UNSUPPORTED_DATA, MediaClosedReason.MALFORMED)
+    async def say_end(self, reason: MediaClosedReason) -> None:
+        """See the interface. The end of the socket says it."""

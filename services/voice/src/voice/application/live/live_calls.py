@@ -75,28 +75,32 @@ class LiveCalls:
             LIVE_LOOP_LAG_SECONDS.observe(lag_seconds)
             self._lags = [*self._lags[1:], lag_seconds]
 
-    async def open(self, stream: StreamId) -> StoredEvent[CallDecision]:
-        """Returns the state of the call. Raises StreamRefused if there is no room, or no line for this stream."""
+    async def open(self, stream: StreamId, mode: ConversationMode) -> StoredEvent[CallDecision]:
+        """Returns the state of the call. Raises StreamRefused if there is no room, or no line for this stream.
+
+        `mode`: that of the calls with such a stream.
+        """
         self._check_room()
         for may_lag in (True, False):
             state = await load_state(self._calls, stream.call_id, may_lag=may_lag)
-            if state is not None and _may_be_live(state.event, stream):
+            if state is not None and _may_be_live(state.event, stream, mode):
                 return state
         raise self._refused(404, "no such call") if state is None else self._refused(403, "the line is not open")
 
     @contextmanager
-    def accepted(self, stream: StreamId) -> Iterator[None]:
+    def accepted(self, stream: StreamId, mode: ConversationMode) -> Iterator[None]:
         """Reserves the room of one stream. Raises StreamRefused if this process has this very stream already."""
         if stream in self._streams:
             raise self._refused(409, "this stream is open already")
         self._check_room()
         self._streams[stream] = None
-        LIVE_STREAMS.set(len(self._streams))
+        streams = LIVE_STREAMS.labels(mode=mode.value)
+        streams.inc()
         try:
             yield
         finally:
             del self._streams[stream]
-            LIVE_STREAMS.set(len(self._streams))
+            streams.dec()
             self._has_changed.set()
 
     def begin(self, stream: StreamId, conversation: Conversation) -> None:
@@ -136,5 +140,5 @@ class LiveCalls:
         return StreamRefused(status, reason)
 
 
-def _may_be_live(decision: CallDecision, stream: StreamId) -> bool:
-    return decision.call.mode is ConversationMode.LIVE and decision.call.may_use_line(stream.attempt)
+def _may_be_live(decision: CallDecision, stream: StreamId, mode: ConversationMode) -> bool:
+    return decision.call.mode is mode and decision.call.may_use_line(stream.attempt)

@@ -5,70 +5,23 @@ their audio is sent, and knows what was heard of it.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 import structlog
 
-from contracts import SentenceAudio
 from providers import RequestFailed
 from voice.application.live.live_speech import LiveSpeech, Synthesis
+from voice.application.live.speaker import PUMP_SECONDS, Listener, Reply
 from voice.application.speech.synthesis import Sentence
 from voice.domain.live.alignments import Alignment
 from voice.domain.live.playout import FILLER, Heard, Mark, Playing, Playout, SentencePlayed
-from voice.domain.turns import SentenceOrder
 from voice.ports import Line
 
-PUMP_SECONDS = 0.1
-"""How often audio is sent: one message has up to 100 ms of it, five frames. Each message costs CPU."""
 MAX_MARK_SECONDS = 5.0
 """A mark that returns later than this after its time: the provider does not play what it receives."""
 
 logger = structlog.get_logger()
-
-
-@dataclass
-class Reply:
-    """The reply of one turn, and when its parts came; instants of the running loop's clock."""
-
-    turn: int
-    first_sentence: int = 0
-    """The sentences before it were heard on an earlier stream."""
-    order: SentenceOrder[Sentence] = field(default_factory=SentenceOrder)
-    sentences: dict[int, Sentence] = field(default_factory=dict)
-    audio: dict[int, SentenceAudio] = field(default_factory=dict)
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    heard: set[int] = field(default_factory=set)
-    """The sentences that were heard to their end."""
-    requested_at: float | None = None
-    audible_at: float | None = None
-    sent_at: float | None = None
-    has_filler: bool = False
-    is_declared_complete: bool = False
-    is_over: bool = False
-    """Whether it was heard to its end, or was interrupted."""
-
-    @property
-    def last_text(self) -> str:
-        """The text of its last sentence so far; empty: it has none."""
-        return self.sentences[max(self.sentences)].event.text if self.sentences else ""
-
-
-class Listener(Protocol):
-    """Is called when something happens to a reply."""
-
-    def on_sentence_heard(self, reply: Reply, sentence: Sentence, audio: SentenceAudio) -> None:
-        """A sentence was heard to its end."""
-        ...
-
-    def on_reply_heard(self, reply: Reply) -> None:
-        """A reply was heard to its end."""
-        ...
-
-    def on_sentence_failed(self, reply: Reply, sentence: Sentence, reason: str) -> None:
-        """A sentence cannot be synthesized."""
-        ...
 
 
 class Speaking:
@@ -239,8 +192,7 @@ class Speaking:
         self._finish_if_heard(reply)
 
     def _finish_if_heard(self, reply: Reply) -> None:
-        is_heard = all(number < reply.first_sentence or number in reply.heard for number in reply.sentences)
-        if reply.is_declared_complete and is_heard and not reply.is_over:
+        if reply.is_declared_complete and reply.is_heard and not reply.is_over:
             reply.is_over = True
             self._listener.on_reply_heard(reply)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from chassis.event_log import StoredEvent
 from contracts import (
@@ -22,8 +23,7 @@ from voice.application.live import stream_events
 from voice.application.live.call_record import CallRecord
 from voice.application.live.ending import Ending
 from voice.application.live.live_calls import StreamId
-from voice.application.live.live_speech import LiveSpeech
-from voice.application.live.speaking import Reply, Speaking
+from voice.application.live.speaker import BuildSpeaker, Reply
 from voice.application.live.turn_times import TurnTimes
 from voice.application.speech.prepared_clips import greeting_sentence
 from voice.application.speech.synthesis import Sentence
@@ -35,7 +35,18 @@ from voice.domain.live.phrases import FILLERS, REPETITIONS, phrase
 from voice.domain.live.playout import FILLER, Heard, Playing
 from voice.domain.live.turn_policy import TurnPolicy, asks_for_details
 from voice.metrics import LIVE_INTERRUPTIONS, LIVE_PAUSES, LIVE_RESUMES
-from voice.ports import Line
+
+
+class SpeechRecord(Protocol):
+    """Appends what became of the speech of sentences."""
+
+    async def record(self, sentence: Sentence, audio: SentenceAudio) -> None:
+        """Appends `audio.ready` for a sentence that was heard."""
+        ...
+
+    async def record_failure(self, sentence: Sentence, reason: str) -> None:
+        """Appends `audio.failed`: the provider's voice speaks the turn from this sentence on."""
+        ...
 
 
 class TurnTaking:
@@ -45,9 +56,9 @@ class TurnTaking:
         self,
         stream: StreamId,
         call: Call,
-        line: Line,
+        build_speaker: BuildSpeaker,
         record: CallRecord,
-        speech: LiveSpeech,
+        speech: SpeechRecord,
         ending: Ending,
         policy: TurnPolicy,
         on_said: Callable[[str], None],
@@ -65,11 +76,11 @@ class TurnTaking:
         """The last turn of the conversation, once it is over."""
         self._silent_since: float | None = None
         """Since when the callee has the word, and says nothing."""
-        self.speaking = Speaking(line, speech, self)
+        self.speaker = build_speaker(self)
 
     def playing(self) -> Playing | None:
         """Returns what the callee hears now; none if the line is silent. A goodbye cannot be interrupted."""
-        playing = self.speaking.playing()
+        playing = self.speaker.playing()
         return replace(playing, is_interruptible=False) if playing and self._ended_turn is not None else playing
 
     def begin(self, past: Sequence[StoredEvent], continuation: Continuation) -> None:
@@ -83,8 +94,8 @@ class TurnTaking:
         elif continuation.has_ended:
             self._ending.end(MediaClosedReason.GOODBYE)
         else:  # the callee has the word, and what was said meanwhile is lost
-            self.speaking.begin(turn)
-            self.speaking.reply.is_over = True
+            self.speaker.begin(turn)
+            self.speaker.reply.is_over = True
             self._play_phrase(phrase(REPETITIONS, self._call.language))
             self._silent_since = self._clock()
 
@@ -103,7 +114,7 @@ class TurnTaking:
             self._end_after_goodbye()
         elif isinstance(event, AudioRequested | ReplyGenerated) and event.attempt == attempt:
             self._begin(event.turn)
-            if event.turn == self.speaking.reply.turn and not self.speaking.reply.is_over:
+            if event.turn == self.speaker.reply.turn and not self.speaker.reply.is_over:
                 self._add(stored, event)
 
     def claim(self, text: str, turn: TurnOver | None = None) -> None:
@@ -113,7 +124,7 @@ class TurnTaking:
         """
         if self._ended_turn is not None and not is_opt_out(text):
             return
-        if self._ended_turn is None and not self.speaking.reply.is_over:
+        if self._ended_turn is None and not self.speaker.reply.is_over:
             self.interrupt(InterruptionReason.WORDS)
         self._silent_since, decided_at = None, self._clock()
 
@@ -147,29 +158,29 @@ class TurnTaking:
             case barge_in.Pause():
                 LIVE_PAUSES.inc()
                 self._times.pauses += 1
-                self.speaking.pause()
+                self.speaker.pause()
             case barge_in.Resume(words=words):
                 LIVE_RESUMES.inc()
                 self._times.resumes += 1
                 self._times.backchannels += bool(words)
-                self.speaking.resume()
+                self.speaker.resume()
             case barge_in.Interrupt(reason=reason):
                 self.interrupt(reason)
 
     def check(self, *, has_spoken: bool) -> None:
         """Does what is due, ten times a second. `has_spoken`: the callee has begun to say something."""
-        self.speaking.pump()
+        self.speaker.pump()
         self._play_filler_if_due()
         self._claim_silence_if_due(has_spoken=has_spoken)
 
     def on_sentence_heard(self, reply: Reply, sentence: Sentence, audio: SentenceAudio) -> None:
-        """See `speaking.Listener`."""
+        """See `speaker.Listener`."""
         self._record.do_later(lambda: self._speech.record(sentence, audio))
         self._ending.sentence_heard()
 
     def on_reply_heard(self, reply: Reply) -> None:
-        """See `speaking.Listener`."""
-        heard = self.speaking.heard()
+        """See `speaker.Listener`."""
+        heard = self.speaker.heard()
         seconds = heard.turn_seconds if heard and heard.turn == reply.turn else 0.0
         self._report_played(seconds, is_complete=True)
         self._on_said(reply.last_text)
@@ -177,45 +188,45 @@ class TurnTaking:
         self._end_after_goodbye()
 
     def on_sentence_failed(self, reply: Reply, sentence: Sentence, reason: str) -> None:
-        """See `speaking.Listener`. The sentences before it are still played."""
-        if sentence.event.sentence != FILLER and reply is self.speaking.reply and self._ending.failed is None:
+        """See `speaker.Listener`. The sentences before it are still played."""
+        if sentence.event.sentence != FILLER and reply is self.speaker.reply and self._ending.failed is None:
             self._ending.failed = sentence, reason
 
     def _stop(self) -> Heard | None:
         """Ends what is being said, and returns what was heard of the reply; None: it was over already."""
-        was_over, heard = self.speaking.reply.is_over, self.speaking.interrupt()
+        was_over, heard = self.speaker.reply.is_over, self.speaker.interrupt()
         return None if was_over else heard
 
     def _report_played(self, seconds: float, *, is_complete: bool) -> None:
-        played = self._times.played(self._call, self.speaking.reply, seconds, is_complete=is_complete)
+        played = self._times.played(self._call, self.speaker.reply, seconds, is_complete=is_complete)
         self._record.append(played, f"played/{played.turn}")
 
     def _begin(self, turn: int, first_sentence: int = 0) -> None:
         """Begins the reply of a turn, unless a newer one has begun."""
-        if turn <= self.speaking.reply.turn:
+        if turn <= self.speaker.reply.turn:
             return
-        if not self.speaking.reply.is_over:
+        if not self.speaker.reply.is_over:
             self.interrupt(InterruptionReason.WORDS)
         self._ending.failed, self._silent_since = None, None
         self._times.begin()
-        self.speaking.begin(turn, first_sentence)
+        self.speaker.begin(turn, first_sentence)
         if turn == GREETING_TURN:
             greeting = greeting_sentence(self._call, self._stream.attempt, self._record.cause)
-            self.speaking.add(greeting, is_interruptible=self._is_greeting_interruptible())
-            self.speaking.close(1)
+            self.speaker.add(greeting, is_interruptible=self._is_greeting_interruptible())
+            self.speaker.close(1)
 
     def _add(self, stored: StoredEvent, event: AudioRequested | ReplyGenerated) -> None:
         if sentence := sentence_in(stored, self._call):
-            self.speaking.add(sentence, is_interruptible=self._ended_turn is None)
+            self.speaker.add(sentence, is_interruptible=self._ended_turn is None)
         if isinstance(event, ReplyGenerated):
-            self.speaking.close(event.sentences)
+            self.speaker.close(event.sentences)
 
     def _is_greeting_interruptible(self) -> bool:
         """Whether a greeting may be cut short: not one that says who calls, as the law asks for."""
         return self._policy.is_greeting_interruptible and self._call.company is None
 
     def _play_filler_if_due(self) -> None:
-        reply, claimed_at = self.speaking.reply, self._times.claimed_at
+        reply, claimed_at = self.speaker.reply, self._times.claimed_at
         if claimed_at is None or reply.has_filler or reply.is_over or reply.requested_at is not None:
             return
         if self._clock() - claimed_at >= self._policy.filler_seconds:
@@ -224,19 +235,19 @@ class TurnTaking:
     def _claim_silence_if_due(self, *, has_spoken: bool) -> None:
         if self._silent_since is None:
             return
-        if has_spoken or self.speaking.is_audible():
+        if has_spoken or self.speaker.is_audible():
             self._silent_since = self._clock()
             return
-        is_asked = asks_for_details(self.speaking.reply.last_text, self._call.language)
+        is_asked = asks_for_details(self.speaker.reply.last_text, self._call.language)
         seconds = self._policy.details_silence_seconds if is_asked else self._policy.silence_seconds
         if self._clock() - self._silent_since >= seconds:
             self.claim("")
 
     def _end_after_goodbye(self) -> None:
-        reply = self.speaking.reply
+        reply = self.speaker.reply
         if self._ended_turn is not None and reply.is_over and reply.turn >= self._ended_turn:
             self._ending.end(MediaClosedReason.GOODBYE)
 
     def _play_phrase(self, text: str) -> None:
-        attempt, turn = self._stream.attempt, self.speaking.reply.turn
-        self.speaking.add_filler(stream_events.stock_sentence(self._call, attempt, turn, text, self._record.cause))
+        attempt, turn = self._stream.attempt, self.speaker.reply.turn
+        self.speaker.add_filler(stream_events.stock_sentence(self._call, attempt, turn, text, self._record.cause))

@@ -1,0 +1,188 @@
+"""One call over a media stream, from the beginning to the end of the stream: what streams of audio and of text share.
+
+What a turn decides is in the log; audio, partial transcripts and positions of playback stay here (docs/live.md). So any
+process can continue the call on another stream: it reads what is owed, and plays that.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+
+import structlog
+
+from chassis.background import cancel_until_done
+from contracts import MediaClosedReason
+from contracts.call import Call
+from voice.application.live import stream_events
+from voice.application.live.call_record import CallRecord
+from voice.application.live.ending import Ending
+from voice.application.live.live_calls import StreamId
+from voice.application.live.pressed_keys import PressedKeys
+from voice.application.live.speaker import PUMP_SECONDS, BuildSpeaker
+from voice.application.live.turn_taking import SpeechRecord, TurnTaking
+from voice.domain.continuation import continuation_of
+from voice.domain.live.turn_policy import TurnPolicy, words_of
+from voice.metrics import LIVE_CLOSED, LIVE_UNDERRUNS
+from voice.ports import CallEvents
+
+_SECONDS = {"turn_over_after_seconds", "silence_seconds", "filler_seconds"}
+"""The durations that have the same name in the terms of a campaign and in `TurnPolicy`."""
+_DETAILS_SILENCE_SECONDS = 2.0
+"""A silence may last so much longer after a question for a number, an address or a date."""
+
+logger = structlog.get_logger()
+
+Work = Callable[[], Coroutine[None, None, None]]
+
+
+class StreamedCall(ABC):
+    """Conducts one stream of one call. `run` ends with the stream; the other methods return at once."""
+
+    def __init__(
+        self,
+        stream: StreamId,
+        stream_id: str,
+        call: Call,
+        record: CallRecord,
+        build_speaker: BuildSpeaker,
+        speech: SpeechRecord,
+        events: CallEvents,
+        policy: TurnPolicy,
+    ) -> None:
+        self._stream = stream
+        self._stream_id = stream_id
+        self._call = call
+        self._record = record
+        self._speech = speech
+        self._events = events
+        self._ending = Ending()
+        self._keys = PressedKeys()
+        self._policy = _policy_of(call, policy)
+        self._turns = TurnTaking(stream, call, build_speaker, record, speech, self._ending, self._policy, self._on_said)
+        self._clock = asyncio.get_running_loop().time
+        self._opened_at = self._clock()
+
+    async def run(self) -> MediaClosedReason:
+        """Conducts the conversation, and returns why its stream ended. Raises StreamRefused if it must not begin."""
+        past = await self._record.open(self._stream_id)
+        continuation = continuation_of([stored.event for stored in past], self._stream.attempt)
+        works = (self._follow, *self._works(continuation.heard_text), self._tick)
+        recording = asyncio.create_task(self._record.run())
+        tasks = [asyncio.create_task(self._supervise(work)) for work in works]
+        try:
+            self._turns.begin(past, continuation)
+            reason = await self._ending.wait()
+            for task in tasks:
+                await cancel_until_done(task)
+            await self._conclude(reason)
+        finally:
+            for task in (*tasks, recording):
+                await cancel_until_done(task)
+            await self._turns.speaker.aclose()
+        return reason
+
+    def receive_key(self, key: str) -> None:
+        """Takes a key that the callee pressed."""
+        if key == self._call.opt_out_key:
+            self.end(MediaClosedReason.OPTED_OUT)
+            return
+        self._on_key()
+        self._keys.add(key, self._clock())
+        self._report_keys()
+
+    def finish(self, reason: MediaClosedReason) -> None:
+        """Ends the stream after the sentence that is being played, or at once if the line is silent."""
+        self._ending.finish(reason, self._clock())
+        self._check_end()
+
+    def end(self, reason: MediaClosedReason) -> None:
+        """Ends the stream now. The first reason counts."""
+        self._ending.end(reason)
+
+    @abstractmethod
+    def _works(self, heard_text: str) -> Sequence[Work]:
+        """Returns what runs until the end of the stream. `heard_text`: the callee's words on an earlier stream."""
+
+    @abstractmethod
+    def _decide(self) -> None:
+        """Does what is due about the callee's words."""
+
+    @abstractmethod
+    def _on_said(self, text: str) -> None:
+        """The last sentence of a reply was heard."""
+
+    @abstractmethod
+    def _on_key(self) -> None:
+        """The callee pressed a key."""
+
+    @property
+    @abstractmethod
+    def _has_spoken(self) -> bool:
+        """Whether the callee has begun to say something."""
+
+    @property
+    def _frames(self) -> int:
+        """How many frames of the callee's audio were received."""
+        return 0
+
+    async def _follow(self) -> None:
+        async with self._events.follow_call(self._stream.call_id, self._record.opened_sequence) as events:
+            async for stored in events:
+                self._turns.take(stored)
+
+    async def _tick(self) -> None:
+        """Does what is due, ten times a second, on a clock that does not drift."""
+        next_at = self._clock()
+        while True:
+            next_at = max(next_at + PUMP_SECONDS, self._clock())
+            await asyncio.sleep(next_at - self._clock())
+            self._turns.check(has_spoken=self._has_spoken)
+            self._decide()
+            self._report_keys()
+            self._check_end()
+            if self._turns.speaker.is_line_stalled():
+                logger.warning("stream_stalled")
+                self.end(MediaClosedReason.MALFORMED)
+
+    def _check_end(self) -> None:
+        self._ending.check(self._clock(), is_audible=self._turns.speaker.is_audible())
+
+    def _report_keys(self) -> None:
+        """Appends keys that belong together, and claims a turn with them: the agent answers to them as to words."""
+        if keys := self._keys.take(self._clock()):
+            pressed = stream_events.keys_pressed(self._stream, self._record.last_turn, keys)
+            self._record.append(pressed, f"keys/{self._keys.count}")
+            self._turns.claim(f"[keys: {' '.join(keys)}]")
+
+    async def _conclude(self, reason: MediaClosedReason) -> None:
+        """Appends the last events of the stream."""
+        if reason is MediaClosedReason.SYNTHESIS and (failed := self._ending.failed):
+            self._record.do_later(lambda: self._speech.record_failure(*failed))
+        self._turns.hand_over()
+        underruns = self._turns.speaker.underruns
+        LIVE_CLOSED.labels(reason=reason.value, mode=self._call.mode.value).inc()
+        LIVE_UNDERRUNS.inc(underruns)
+        seconds = self._clock() - self._opened_at
+        await self._record.close(stream_events.closed(self._stream, reason, seconds, self._frames, underruns))
+
+    async def _supervise(self, work: Work) -> None:
+        """Ends the stream if a part of the conversation fails: another stream begins anew."""
+        try:
+            await work()
+        except Exception as error:
+            logger.error("live_call_failed", error=type(error).__name__, exc_info=error)
+            self.end(MediaClosedReason.DROPPED)
+
+
+def _policy_of(call: Call, policy: TurnPolicy) -> TurnPolicy:
+    """Returns the turn policy of a call: that of the process, with what its campaign has set."""
+    terms = call.turn_taking
+    if terms is None:
+        return policy
+    given = terms.model_dump(include=_SECONDS, exclude_none=True)
+    if (silence := terms.silence_seconds) is not None:
+        given["details_silence_seconds"] = silence + _DETAILS_SILENCE_SECONDS
+    others = frozenset(" ".join(words_of(one)) for one in terms.backchannels)
+    is_interruptible = terms.is_greeting_interruptible
+    return replace(policy, **given, is_greeting_interruptible=is_interruptible, backchannels=others)
