@@ -124,6 +124,11 @@ class FakeLine:
             handle.cancel()
             asyncio.get_running_loop().call_soon(self._return_mark, name)
 
+    @property
+    def has_pending_marks(self) -> bool:
+        """Whether a mark has not returned yet."""
+        return bool(self._marks)
+
     def played(self) -> bytes:
         """Returns what was played until now."""
         self._play_until(asyncio.get_running_loop().time())
@@ -183,6 +188,7 @@ class FakeTranscriber:
     failures: int = 0
     commit_seconds: float = 0.3
     is_silent: bool = False
+    close_seconds: float = 0.0
     words: str = ""
     audio: bytearray = field(default_factory=bytearray)
     commits: int = 0
@@ -196,7 +202,10 @@ class FakeTranscriber:
             self.failures -= 1
             raise RequestFailed(Failure.UNREACHABLE)
         self.session = FakeTranscription(self)
-        yield self.session
+        try:
+            yield self.session
+        finally:
+            await asyncio.sleep(self.close_seconds)
 
     def hear(self, text: str) -> None:
         """Reports what the callee says, before it is committed."""
@@ -270,10 +279,13 @@ class FakeSpeechStreams:
 
 
 class TextSynthesizer(FakeSynthesizer):
-    """A voice over HTTP whose audio is as long as its text."""
+    """A voice over HTTP whose audio is as long as its text, and comes after `delay_seconds`."""
+
+    delay_seconds = 0.0
 
     async def synthesize(self, request, *, first_by):  # type: ignore[no-untyped-def]
         self.spoken.append((request.voice, request.text))
+        await asyncio.sleep(self.delay_seconds)
         if self.failures:
             raise RequestFailed(self.failures.pop(0))
         yield speech_of(request.text)

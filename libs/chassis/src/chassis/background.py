@@ -1,7 +1,7 @@
 """A task that runs beside a service's subscribers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 
 _CANCEL_INTERVAL_SECONDS = 0.5
@@ -28,3 +28,8 @@ async def cancel_until_done(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=_CANCEL_INTERVAL_SECONDS)
+
+
+async def cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancels the tasks together, as `cancel_until_done` does each of them."""
+    await asyncio.gather(*(cancel_until_done(task) for task in tasks))

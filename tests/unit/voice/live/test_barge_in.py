@@ -170,3 +170,44 @@ def test_each_pause_ends_and_only_once() -> None:
                 paused_at = None
         assert not talk.barge_in.is_paused, seed
         assert talk.barge_in.pauses - talk.barge_in.resumes in {0, 1}, seed
+
+
+def test_a_short_sound_that_began_during_our_speech_is_dismissed_after_its_end() -> None:
+    talk = Talk(sounds=[(1.0, 1.4, 7.0)]).until(1.2)
+    talk.playing = None
+    talk.until(1.7).words("mm-hm")
+    assert talk.decisions == [(1.7, Dismiss("mm-hm"))]
+    assert talk.barge_in.backchannels == 1
+
+
+def test_a_sound_of_its_own_after_our_speech_dismisses_the_one_that_began_before() -> None:
+    talk = Talk(sounds=[(1.0, 1.3, 7.0), (1.6, 3.0, 7.0)]).until(1.1)
+    talk.playing = None
+    talk.until(2.0)
+    assert talk.decisions == [(1.66, Dismiss(""))]
+    talk.words("sí, claro").until(4.0)
+    assert talk.kinds == [Dismiss]
+
+
+@pytest.mark.parametrize(("stop", "words"), [(1.4, "Quiero hablar"), (2.2, "mm-hm")])
+def test_words_and_a_long_voice_that_began_during_our_speech_are_kept(stop: float, words: str) -> None:
+    talk = Talk(sounds=[(1.0, stop, 7.0)]).until(1.2)
+    talk.playing = None
+    talk.until(stop + 0.3).words(words).until(5.0)
+    assert talk.decisions == []
+
+
+def test_silence_after_a_sound_makes_it_no_answer() -> None:
+    talk = Talk(sounds=[(1.0, 1.3, 20.0)]).until(2.0)
+    assert talk.kinds == [Pause]
+    quiet = Talk(sounds=[(1.0, 1.3, 7.0)]).until(1.6)
+    quiet.playing = Playing(seconds=2.0, is_interruptible=True, is_answerable=True)
+    quiet.until(1.7).words("sí")
+    assert quiet.decisions == []
+
+
+def test_our_speech_that_ended_otherwise_ends_its_pause() -> None:
+    talk = Talk(sounds=[(1.0, 1.2, 20.0)]).until(1.4)
+    talk.barge_in.reset()
+    assert not talk.barge_in.is_paused
+    assert talk.until(5.0).kinds == [Pause]

@@ -79,13 +79,13 @@ class Listening:
     async def run(self, previous_text: str) -> None:
         """Keeps a session open until it is cancelled. `previous_text` is what the callee said on an earlier stream."""
         self._previous_text = previous_text or None
-        losses, opened_at = 0, self._clock()
+        losses = 0
         while losses < 2:
+            opened_at = self._clock()
             try:
                 async with self._transcriber.open(
                     language=self._language, previous_text=self._previous_text
                 ) as session:
-                    opened_at = self._clock()
                     self._session = session
                     self._send(is_commit=False)
                     await self._receive(session)

@@ -78,13 +78,19 @@ class LiveCall(StreamedCall):
         return partial(self._listening.run, heard_text), self._run_speech
 
     def _decide(self) -> None:
-        self._listening.decide(may_end=not self._speaking.is_audible())
+        self._listening.decide(may_end=self._turns.may_claim())
 
     def _on_said(self, text: str) -> None:
         self._listening.endpointing.said(text)
 
+    def _on_interrupted(self) -> None:
+        self._listening.barge_in.reset()
+
     def _on_key(self) -> None:
         self._listening.press_key()
+
+    def _on_standstill(self, seconds: float) -> None:
+        self._speaking.stood_still(seconds)
 
     @property
     def _has_spoken(self) -> bool:

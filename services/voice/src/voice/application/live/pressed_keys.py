@@ -24,8 +24,8 @@ class PressedKeys:
         if key == END_KEY:
             self._is_complete = True
         else:
-            self._keys += key
-            self._is_complete = self._is_complete or len(self._keys) >= MAX_KEYS
+            self._keys = (self._keys + key)[:MAX_KEYS]
+            self._is_complete = self._is_complete or len(self._keys) == MAX_KEYS
 
     def take(self, now: float) -> str:
         """Returns the keys if they are complete, and forgets them; empty: there are none, or more may follow."""

@@ -130,6 +130,10 @@ class Speaking:
         if (played := self._playout.mark_returned(name, self._clock())) is not None:
             self._on_played(played)
 
+    def stood_still(self, seconds: float) -> None:
+        """Takes that this process stood still: marks may have returned that were not read yet."""
+        self._marks = {name: sent_at + seconds for name, sent_at in self._marks.items()}
+
     def is_line_stalled(self) -> bool:
         """Returns whether the provider does not play what it receives."""
         return any(sent_at + MAX_MARK_SECONDS < self._clock() for sent_at in self._marks.values())
@@ -165,13 +169,21 @@ class Speaking:
         try:
             reply.audio[number] = await synthesis()
         except RequestFailed as error:
-            self._listener.on_sentence_failed(reply, sentence, str(error))
+            self._fail(reply, sentence, str(error))
         except Exception as error:
             logger.warning("sentence_failed", error=type(error).__name__, exc_info=error)
-            self._listener.on_sentence_failed(reply, sentence, type(error).__name__)
+            self._fail(reply, sentence, type(error).__name__)
         else:
             self._playout.finish(turn, number)
             self.pump()
+
+    def _fail(self, reply: Reply, sentence: Sentence, reason: str) -> None:
+        """Reports a sentence that cannot be synthesized; a filler just ends, so that the reply behind it is played."""
+        if sentence.event.sentence == FILLER:
+            self._playout.finish(sentence.event.turn, FILLER)
+            self.pump()
+        else:
+            self._listener.on_sentence_failed(reply, sentence, reason)
 
     def _declare_complete(self, reply: Reply) -> None:
         if not reply.order.is_complete or reply.is_declared_complete:

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import structlog
 
-from chassis.background import cancel_until_done
-from contracts import MediaClosedReason
+from chassis.background import cancel_all
+from contracts import InterruptionReason, MediaClosedReason
 from contracts.call import Call
 from voice.application.live import stream_events
 from voice.application.live.call_record import CallRecord
@@ -59,7 +59,17 @@ class StreamedCall(ABC):
         self._ending = Ending()
         self._keys = PressedKeys()
         self._policy = _policy_of(call, policy)
-        self._turns = TurnTaking(stream, call, build_speaker, record, speech, self._ending, self._policy, self._on_said)
+        self._turns = TurnTaking(
+            stream,
+            call,
+            build_speaker,
+            record,
+            speech,
+            self._ending,
+            self._policy,
+            self._on_said,
+            self._on_interrupted,
+        )
         self._clock = asyncio.get_running_loop().time
         self._opened_at = self._clock()
 
@@ -73,12 +83,10 @@ class StreamedCall(ABC):
         try:
             self._turns.begin(past, continuation)
             reason = await self._ending.wait()
-            for task in tasks:
-                await cancel_until_done(task)
+            await cancel_all(tasks)  # together: the sockets of the vendors may take a second to close
             await self._conclude(reason)
         finally:
-            for task in (*tasks, recording):
-                await cancel_until_done(task)
+            await cancel_all([*tasks, recording])
             await self._turns.speaker.aclose()
         return reason
 
@@ -112,9 +120,15 @@ class StreamedCall(ABC):
     def _on_said(self, text: str) -> None:
         """The last sentence of a reply was heard."""
 
+    def _on_interrupted(self) -> None:  # noqa: B027  text has no pauses
+        """What was audible, or paused, has ended."""
+
     @abstractmethod
     def _on_key(self) -> None:
         """The callee pressed a key."""
+
+    def _on_standstill(self, seconds: float) -> None:  # noqa: B027  text has no marks
+        """This process stood still: what arrived meanwhile is not read yet."""
 
     @property
     @abstractmethod
@@ -132,28 +146,34 @@ class StreamedCall(ABC):
                 self._turns.take(stored)
 
     async def _tick(self) -> None:
-        """Does what is due, ten times a second, on a clock that does not drift."""
+        """Does what is due, ten times a second, on a clock that does not drift, until the line is stalled."""
         next_at = self._clock()
-        while True:
+        while not self._turns.speaker.is_line_stalled():
             next_at = max(next_at + PUMP_SECONDS, self._clock())
             await asyncio.sleep(next_at - self._clock())
+            if (late_seconds := self._clock() - next_at) > PUMP_SECONDS:
+                self._on_standstill(late_seconds)
             self._turns.check(has_spoken=self._has_spoken)
             self._decide()
             self._report_keys()
             self._check_end()
-            if self._turns.speaker.is_line_stalled():
-                logger.warning("stream_stalled")
-                self.end(MediaClosedReason.MALFORMED)
+        logger.warning("stream_stalled")
+        self.end(MediaClosedReason.MALFORMED)
 
     def _check_end(self) -> None:
         self._ending.check(self._clock(), is_audible=self._turns.speaker.is_audible())
 
     def _report_keys(self) -> None:
-        """Appends keys that belong together, and claims a turn with them: the agent answers to them as to words."""
+        """Appends keys that belong together, and claims a turn with them: the agent answers to them as to words.
+
+        Keys wait for the end of what cannot be interrupted.
+        """
+        if self._turns.is_uninterruptible():
+            return
         if keys := self._keys.take(self._clock()):
             pressed = stream_events.keys_pressed(self._stream, self._record.last_turn, keys)
             self._record.append(pressed, f"keys/{self._keys.count}")
-            self._turns.claim(f"[keys: {' '.join(keys)}]")
+            self._turns.claim(f"[keys: {' '.join(keys)}]", reason=InterruptionReason.KEYS)
 
     async def _conclude(self, reason: MediaClosedReason) -> None:
         """Appends the last events of the stream."""

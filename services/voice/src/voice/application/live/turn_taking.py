@@ -32,7 +32,7 @@ from voice.domain.continuation import Continuation
 from voice.domain.live import barge_in
 from voice.domain.live.endpointing import TurnOver
 from voice.domain.live.phrases import FILLERS, REPETITIONS, phrase
-from voice.domain.live.playout import FILLER, Heard, Playing
+from voice.domain.live.playout import Heard, Playing
 from voice.domain.live.turn_policy import TurnPolicy, asks_for_details
 from voice.metrics import LIVE_INTERRUPTIONS, LIVE_PAUSES, LIVE_RESUMES
 
@@ -49,8 +49,16 @@ class SpeechRecord(Protocol):
         ...
 
 
+MAX_LAST_WORDS_SECONDS = 3.0
+"""How long the end of a stream waits, after the goodbye, for what the callee says: it may be an opt-out."""
+
+
 class TurnTaking:
-    """Takes turns with the callee. `on_said` is called with the last sentence of each reply that was heard."""
+    """Takes turns with the callee.
+
+    `on_said` is called with the last sentence of each reply that was heard, and `on_interrupted` when what was audible,
+    or paused, has ended.
+    """
 
     def __init__(
         self,
@@ -62,6 +70,7 @@ class TurnTaking:
         ending: Ending,
         policy: TurnPolicy,
         on_said: Callable[[str], None],
+        on_interrupted: Callable[[], None],
     ) -> None:
         self._stream = stream
         self._call = call
@@ -70,18 +79,30 @@ class TurnTaking:
         self._ending = ending
         self._policy = policy
         self._on_said = on_said
+        self._on_interrupted = on_interrupted
         self._times = TurnTimes()
         self._clock = asyncio.get_running_loop().time
         self._ended_turn: int | None = None
         """The last turn of the conversation, once it is over."""
         self._silent_since: float | None = None
         """Since when the callee has the word, and says nothing."""
+        self._goodbye_heard_at: float | None = None
         self.speaker = build_speaker(self)
 
     def playing(self) -> Playing | None:
         """Returns what the callee hears now; none if the line is silent. A goodbye cannot be interrupted."""
         playing = self.speaker.playing()
         return replace(playing, is_interruptible=False) if playing and self._ended_turn is not None else playing
+
+    def is_uninterruptible(self) -> bool:
+        """Returns whether the callee hears, or must hear first, what it cannot interrupt: a disclosure, a goodbye."""
+        reply = self.speaker.reply
+        is_greeting = reply.turn == GREETING_TURN and not self._is_greeting_interruptible()
+        return not reply.is_over and (is_greeting or self._ended_turn is not None)
+
+    def may_claim(self) -> bool:
+        """Returns whether the callee's turn may end now: nothing of ours is audible, paused or owed before it."""
+        return not self.speaker.is_audible() and not self.is_uninterruptible()
 
     def begin(self, past: Sequence[StoredEvent], continuation: Continuation) -> None:
         """Begins with what is owed to the callee: `past` are the events of the attempt, folded to `continuation`."""
@@ -111,21 +132,24 @@ class TurnTaking:
                 self._begin(event.turn)
         elif isinstance(event, ConversationEnded) and event.attempt == attempt:
             self._ended_turn = event.turn
-            self._end_after_goodbye()
         elif isinstance(event, AudioRequested | ReplyGenerated) and event.attempt == attempt:
             self._begin(event.turn)
             if event.turn == self.speaker.reply.turn and not self.speaker.reply.is_over:
                 self._add(stored, event)
 
-    def claim(self, text: str, turn: TurnOver | None = None) -> None:
+    def claim(
+        self, text: str, turn: TurnOver | None = None, *, reason: InterruptionReason = InterruptionReason.WORDS
+    ) -> None:
         """Appends an utterance of the callee; an empty text is a silence. `turn`: how it was spoken.
+
+        `reason`: by what it interrupts a reply of which nothing was heard yet.
 
         After the end of the conversation, only the wish for no more calls counts.
         """
         if self._ended_turn is not None and not is_opt_out(text):
             return
         if self._ended_turn is None and not self.speaker.reply.is_over:
-            self.interrupt(InterruptionReason.WORDS)
+            self.interrupt(reason)
         self._silent_since, decided_at = None, self._clock()
 
         def build(number: int) -> SpeechHeard:
@@ -166,10 +190,12 @@ class TurnTaking:
                 self.speaker.resume()
             case barge_in.Interrupt(reason=reason):
                 self.interrupt(reason)
+                self._silent_since = self._clock()  # what interrupted may turn out to be a noise
 
     def check(self, *, has_spoken: bool) -> None:
         """Does what is due, ten times a second. `has_spoken`: the callee has begun to say something."""
         self.speaker.pump()
+        self._end_after_goodbye(has_spoken=has_spoken)
         self._play_filler_if_due()
         self._claim_silence_if_due(has_spoken=has_spoken)
 
@@ -185,16 +211,16 @@ class TurnTaking:
         self._report_played(seconds, is_complete=True)
         self._on_said(reply.last_text)
         self._silent_since = self._clock()
-        self._end_after_goodbye()
 
     def on_sentence_failed(self, reply: Reply, sentence: Sentence, reason: str) -> None:
         """See `speaker.Listener`. The sentences before it are still played."""
-        if sentence.event.sentence != FILLER and reply is self.speaker.reply and self._ending.failed is None:
+        if reply is self.speaker.reply and self._ending.failed is None:
             self._ending.failed = sentence, reason
 
     def _stop(self) -> Heard | None:
         """Ends what is being said, and returns what was heard of the reply; None: it was over already."""
         was_over, heard = self.speaker.reply.is_over, self.speaker.interrupt()
+        self._on_interrupted()
         return None if was_over else heard
 
     def _report_played(self, seconds: float, *, is_complete: bool) -> None:
@@ -233,7 +259,7 @@ class TurnTaking:
             self._play_phrase(phrase(FILLERS, self._call.language))
 
     def _claim_silence_if_due(self, *, has_spoken: bool) -> None:
-        if self._silent_since is None:
+        if self._silent_since is None or self._ended_turn is not None:
             return
         if has_spoken or self.speaker.is_audible():
             self._silent_since = self._clock()
@@ -243,9 +269,13 @@ class TurnTaking:
         if self._clock() - self._silent_since >= seconds:
             self.claim("")
 
-    def _end_after_goodbye(self) -> None:
-        reply = self.speaker.reply
-        if self._ended_turn is not None and reply.is_over and reply.turn >= self._ended_turn:
+    def _end_after_goodbye(self, *, has_spoken: bool) -> None:
+        """Ends the stream once the goodbye was heard, and what the callee said meanwhile was understood."""
+        reply, now = self.speaker.reply, self._clock()
+        if self._ended_turn is None or not reply.is_over or reply.turn < self._ended_turn:
+            return
+        self._goodbye_heard_at = self._goodbye_heard_at or now
+        if not has_spoken or now - self._goodbye_heard_at >= MAX_LAST_WORDS_SECONDS:
             self._ending.end(MediaClosedReason.GOODBYE)
 
     def _play_phrase(self, text: str) -> None:

@@ -23,6 +23,8 @@ MAX_VOICED_SECONDS = 2.0
 """A voice as long as that interrupts even if only “ajá” was understood of it."""
 LATE_WORDS_SECONDS = 2.5
 """Words that come so long after their sound still interrupt."""
+_GAP_SECONDS = 0.2
+"""After our speech, a voice that follows such a silence is a sound of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,16 @@ class BargeIn:
         """Whether a pause waits for its end."""
         return self._sound is not None and self._sound.is_paused
 
+    def reset(self) -> None:
+        """Takes that our speech was ended otherwise, for example by a text in place of an utterance."""
+        self._forget()
+
     def voiced(self, now: float, voice: Voice, playing: Playing | None) -> Decision:
         """Takes a frame of 20 ms and what the callee hears (`Playout.playing`). Call it for each frame, in order."""
         if not self.is_paused:
-            if playing is None or not playing.is_interruptible:
+            if playing is None:
+                return self._after_speech(now, voice)
+            if not playing.is_interruptible:
                 self._forget()
                 return _NOTHING
             is_loud = voice.is_voiced and voice.decibels_above_noise > self._margin(playing)
@@ -110,7 +118,7 @@ class BargeIn:
                 if not is_start:
                     return _NOTHING
                 self._sound = _Sound(playing.is_answerable, now, START_FRAMES[0] - 1)
-            self._sound.is_answerable |= playing.is_answerable
+            self._sound.is_answerable |= playing.is_answerable and voice.is_voiced
             if must_pause:
                 self._sound.is_paused = True
                 self.pauses += 1
@@ -126,6 +134,8 @@ class BargeIn:
         if sound := self._sound:
             sound.words = text
             is_answer = sound.is_answerable or not is_signal
+            if playing is None and not sound.is_paused:
+                return self._words_after_speech(now, sound, is_answer=is_answer)
             return self._interrupt(InterruptionReason.WORDS, text) if is_answer else _NOTHING
         is_late = self._past is not None and now - self._past.last_at <= LATE_WORDS_SECONDS
         if not is_late or playing is None or not playing.is_interruptible:
@@ -137,6 +147,38 @@ class BargeIn:
         if self.is_paused or (playing is not None and playing.is_interruptible):
             return self._interrupt(InterruptionReason.KEYS, "")
         return _NOTHING
+
+    def _after_speech(self, now: float, voice: Voice) -> Decision:
+        """Takes a frame in silence. A short sound that began during our speech is no answer, unless words follow."""
+        sound = self._sound
+        if sound is None:
+            self._forget()
+            return _NOTHING
+        is_apart = now - sound.last_at >= _GAP_SECONDS
+        is_new = self._start.add(voice.is_voiced) and is_apart
+        is_over = is_new or now - sound.last_at >= self._policy.resume_seconds - 1e-6
+        if not is_apart:
+            self._count(now, voice)
+        seconds = sound.voiced_frames * FRAME_SECONDS
+        if sound.is_answerable or seconds >= self._policy.interrupt_voiced_seconds - 1e-6:
+            self._forget()
+            return _NOTHING
+        if not is_over:
+            return _NOTHING
+        return self._dismiss(sound)
+
+    def _words_after_speech(self, now: float, sound: _Sound, *, is_answer: bool) -> Decision:
+        """Takes words in silence, of a sound that began during our speech."""
+        if is_answer:
+            self._forget()
+        elif now - sound.last_at >= _GAP_SECONDS:
+            return self._dismiss(sound)
+        return _NOTHING
+
+    def _dismiss(self, sound: _Sound) -> Dismiss:
+        self.backchannels += bool(sound.words)
+        self._forget()
+        return Dismiss(sound.words)
 
     def _listen(self, now: float, voice: Voice) -> Decision:
         """Takes a frame during a sound."""

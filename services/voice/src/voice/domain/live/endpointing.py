@@ -9,6 +9,7 @@ sound, not 500 + transcription. The lengths are those of `TurnPolicy`; docs/live
 from collections import deque
 from dataclasses import dataclass, field
 
+from voice.domain.live.late_transcripts import LateTranscripts
 from voice.domain.live.turn_policy import TurnPolicy, asks_for_details, turn_over_seconds, words_of
 from voice.domain.live.voicing import VoicedWindow
 
@@ -95,7 +96,8 @@ class Endpointing:
         self._needs_commit = False
         self._may_commit_at = 0.0
         self._commits: deque[float] = deque()  # instants of those without an answer
-        self._abandoned: deque[str] = deque()  # what was understood of audio whose transcript is not awaited any more
+        self._late = LateTranscripts(language, self._policy.backchannels)
+        self._must_discard = False  # the audio that is not committed yet
         self._last_commit_at: float | None = None
         self._last_transcript = ("", 0.0)
         self._partial = ""
@@ -113,12 +115,6 @@ class Endpointing:
     def has_spoken(self) -> bool:
         """Whether the callee has said something that no decision has returned yet."""
         return self._turn.began_at is not None
-
-    @property
-    def silence_seconds(self) -> float:
-        """How long the callee may be silent after our speech: longer after a question for a number."""
-        policy = self._policy
-        return policy.details_silence_seconds if self._is_asked_for_details else policy.silence_seconds
 
     def said(self, sentence: str) -> None:
         """Takes a sentence of ours: a question for a number makes us wait longer, until the callee's turn is over."""
@@ -153,27 +149,27 @@ class Endpointing:
     def committed(self, text: str, now: float) -> None:
         """Takes the transcript of a commit. One that repeats the last one without a commit is ignored."""
         last_text, last_at = self._last_transcript
-        if text and text == last_text and (not self._commits or now - last_at < _DOUBLED_SECONDS):
+        is_awaited = self._commits or self._late
+        if text and text == last_text and (not is_awaited or now - last_at < _DOUBLED_SECONDS):
             return
         self._last_transcript = (text, now)
         self._unanswered = 0
-        if self._abandoned:
-            abandoned = self._abandoned.popleft()
-            if _is_alike(text, abandoned):
+        if self._late:
+            if (words := self._late.take(text, self._turn.segments)) is not None:
+                self._turn.needed_seconds = None
+                self._add(words, now)
                 return
         elif not self._commits and not text:
             return
         if self._commits:
             self._turn.transcription_seconds = now - self._commits.popleft()
         self._partial = ""
-        if text:
-            if self._turn.began_at is None:  # a late transcript, or one of a commit in silence
-                self._turn.began_at = self._last_sound_at = now
-            self._turn.add(text)
+        self._add(text, now)
 
     def throttled(self, now: float) -> None:
         """Takes the refusal of a commit: it is repeated, and later ones wait for a longer silence."""
         if not self._commits:
+            self._late.refused()
             return
         self._commits.pop()
         self._needs_commit = True
@@ -183,7 +179,7 @@ class Endpointing:
     def reopened(self, now: float) -> None:
         """Takes that the transcriber's session was replaced: what was not committed counts as the partials had it."""
         self._commits.clear()
-        self._abandoned.clear()
+        self._late.clear()
         self._last_commit_at = now
         if self._is_speaking:
             self._take_partial()
@@ -192,9 +188,11 @@ class Endpointing:
             self._turn.is_without_transcript = not self._take_partial() and not self._turn.segments
 
     def discard(self) -> None:
-        """Forgets what the callee has said in this turn: it was a sound, or only signalled attention."""
-        self._abandon()
+        """Forgets what the callee has said in this turn, and what comes late of it, unless that has other words."""
+        is_uncommitted = self._needs_commit and not self._is_speaking
+        self._abandon(is_discarded=True)
         self._end_turn()
+        self._needs_commit = self._must_discard = is_uncommitted
         self._is_speaking = False
         self._start.reset()
 
@@ -225,19 +223,21 @@ class Endpointing:
         if self._turn.began_at is None:
             self._turn.began_at = began_at
         self._last_sound_at = now
-        self._needs_commit = True
+        self._needs_commit, self._must_discard = True, False
         self._unvoiced_partials = 0
 
     def _commit(self, now: float) -> Commit:
         self._needs_commit = False
         self._commits.append(now)
         self._last_commit_at = now
+        if self._must_discard:
+            self._abandon(is_discarded=True)
         return Commit()
 
     def _await_transcript(self, now: float) -> Decision:
         if now - self._commits[-1] < self._policy.transcript_seconds:
             return _NOTHING
-        self._abandon()
+        self._abandon(is_discarded=False)
         if self._take_partial() or self._turn.segments:
             return _NOTHING  # the next decision counts the silence
         self._turn.is_without_transcript = True
@@ -247,9 +247,18 @@ class Endpointing:
         self._unanswered = 0
         return TranscriberSilent()
 
-    def _abandon(self) -> None:
-        self._abandoned.extend(self._partial for _ in self._commits)
+    def _abandon(self, *, is_discarded: bool) -> None:
+        self._late.abandon(len(self._commits), self._partial, self._turn.segments, is_discarded=is_discarded)
         self._commits.clear()
+        self._must_discard = False
+
+    def _add(self, text: str, now: float) -> None:
+        """Adds a transcript to the turn; one that is late, or of a commit in silence, may begin it."""
+        if not text:
+            return
+        if self._turn.began_at is None:
+            self._turn.began_at = self._last_sound_at = now
+        self._turn.add(text)
 
     def _take_partial(self) -> bool:
         """Has the partial transcript count as a segment, and returns whether there is one."""
@@ -288,9 +297,3 @@ class Endpointing:
 
 
 _NOTHING = Nothing()
-
-
-def _is_alike(text: str, abandoned: str) -> bool:
-    """Returns whether a late transcript says what was understood before: most of its words, or nothing."""
-    words, known = words_of(text), set(words_of(abandoned))
-    return sum(word in known for word in words) * 2 >= len(words)

@@ -115,7 +115,7 @@ _LANGUAGES = {"es": _SPANISH, "en": _ENGLISH}
 _MAX_ANSWER_WORDS = 3
 _DETAIL_WORDS = 4
 """How many words are spoken in about 2 seconds."""
-_WORD = re.compile(r"[^\W_]+(?:['’.@_-][^\W_]+)*")
+WORD = re.compile(r"[^\W_]+(?:['’.@_-][^\W_]+)*")
 _ABBREVIATED_LETTERS = frozenset("yaeoui")
 """Letters that are words in Spanish or English."""
 
@@ -137,7 +137,7 @@ def turn_over_seconds(text: str, language: str, policy: TurnPolicy, *, is_asked_
 
 def words_of(text: str) -> list[str]:
     """Returns the words of a text, in lower case and without punctuation."""
-    return _WORD.findall(text.lower())
+    return WORD.findall(text.lower())
 
 
 def is_whole_answer(text: str, language: str) -> bool:
