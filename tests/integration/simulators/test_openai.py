@@ -177,6 +177,29 @@ async def test_a_missing_field_and_broken_json_are_answered_with_400() -> None:
     assert (broken.status_code, broken.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
+@pytest.mark.parametrize(
+    ("function", "param"),
+    [
+        ({"name": "free slots"}, "tools[0].function.name"),
+        ({"name": "a", "strict": True, "parameters": {"properties": {}}}, "tools[0].function.parameters"),
+        (
+            {
+                "name": "a",
+                "strict": True,
+                "parameters": {"properties": {"day": {}}, "required": [], "additionalProperties": False},
+            },
+            "tools[0].function.parameters",
+        ),
+    ],
+)
+async def test_a_function_that_the_vendor_does_not_accept_is_an_invalid_request(
+    function: dict[str, Any], param: str
+) -> None:
+    async with model() as client:
+        tools = [{"type": "function", "function": function}]
+        assert (await refused(client, STOP, tools=tools)).param == param
+
+
 def with_call(*after: dict[str, Any]) -> list[dict[str, Any]]:
     call = {"id": "call_1", "type": "function", "function": {"name": "note", "arguments": "{}"}}
     return [*STOP, {"role": "assistant", "content": None, "tool_calls": [call]}, *after]

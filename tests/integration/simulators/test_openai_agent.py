@@ -121,6 +121,29 @@ def test_after_the_result_of_a_note_the_agent_speaks() -> None:
     assert names(turn) == []
 
 
+def test_a_question_is_answered_with_the_result_of_a_function_of_the_application() -> None:
+    lookup = Function(
+        name="free_slots",
+        parameters={
+            "properties": {"day": {"type": "string"}, "people": {"type": "integer"}, "kind": {"enum": ["a", "b"]}},
+            "required": ["day", "people", "kind"],
+        },
+    )
+    messages = conversation("What hours do you have?")
+    turn = take_turn(1, messages, {**TOOLS, "free_slots": lookup})
+    assert turn.text
+    arguments = {"day": "What hours do you have?", "people": 0, "kind": "a"}
+    assert [(call.name, call.arguments) for call in turn.tool_calls] == [("free_slots", arguments)]
+    call = ToolCall(id="call_1", function=FunctionCall(name="free_slots", arguments="{}"))
+    messages.append(ChatMessage(role="assistant", content=turn.text, tool_calls=[call]))
+    messages.append(
+        ChatMessage(role="tool", tool_call_id="call_1", content='{"slots": ["10:00", "11:30"], "more": null}')
+    )
+    answer = take_turn(1, messages, {**TOOLS, "free_slots": lookup})
+    assert answer.text.endswith(": 10:00, 11:30.")
+    assert names(answer) == []
+
+
 def test_every_conversation_ends_after_two_to_four_answers() -> None:
     lengths = set()
     for seed in range(20):

@@ -244,6 +244,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "company",
         "disclosure",
         "message_disclosure",
+        "has_tools",
         "consent_at",
         "consent_source",
         "number_changed_at",

@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.providers import provider
 
 from conversation.adapters.openai import OpenAIModel
-from conversation.domain.messages import CalleeMessage, Completion
+from conversation.domain.messages import CalleeMessage, Completion, ToolUseBegun
 from providers import Failure, RequestFailed
 
 
@@ -41,7 +41,7 @@ class Body(httpx2.AsyncByteStream):
         self.is_read_to_its_end = True
 
 
-async def answer_to(body: Body) -> list[str | Completion]:
+async def answer_to(body: Body) -> list[str | ToolUseBegun | Completion]:
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=body))
     async with openai.AsyncOpenAI(
         api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=transport)

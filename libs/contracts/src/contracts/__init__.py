@@ -4,6 +4,7 @@ A contract is data: a frozen pydantic model for the body, one subject, named own
 specific to Python: ``schemas/`` and ``asyncapi.json`` beside this package describe the same for every other language.
 """
 
+from contracts.agent_tools import AgentTools
 from contracts.call import Call
 from contracts.campaign import Campaign, CampaignTerms
 from contracts.campaign_terms import RequestedTerms
@@ -76,6 +77,7 @@ from contracts.events.telephony import (
     TelephonyStatusReported,
 )
 from contracts.events.timers import TimerDue
+from contracts.events.tools import ToolCalled, ToolRequested, ToolStatus
 from contracts.invalid import InvalidMessage, reasons_of
 from contracts.number_state import NumberState
 from contracts.outcomes import Outcomes, OutcomesQuery
@@ -125,6 +127,7 @@ __all__ = [
     "RETRYABLE_STATUSES",
     "AdmissionGranted",
     "AdmissionReleased",
+    "AgentTools",
     "AnswerClassified",
     "AnsweredBy",
     "AudioFailed",
@@ -246,6 +249,9 @@ __all__ = [
     "TelephonyStatusReported",
     "TimerDue",
     "ToolCall",
+    "ToolCalled",
+    "ToolRequested",
+    "ToolStatus",
     "TurnLatencies",
     "VoicemailDelivery",
     "VoicemailPolicy",

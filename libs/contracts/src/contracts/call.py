@@ -166,6 +166,9 @@ class Call(GivenConsent):
         description="what the greeting begins with: who calls, and that an AI speaks; null: nothing, or in an older "
         "build's call with a company the sentence of that build",
     )
+    has_tools: bool = Field(
+        default=False, description="whether its campaign had tools of the model when it was created"
+    )
     message_disclosure: str | None = Field(
         default=None,
         description="what the voicemail message begins with: the disclosure without the opt-out key, which a machine "

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.agent_tools import AgentTools
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
 from contracts.instants import Instant
 from contracts.retry_policy import RetryPolicy
@@ -66,6 +67,9 @@ class CampaignTerms(BaseModel):
     )
     retention_days: int | None = Field(
         default=None, description="days after the last call of a person until what is known about them is erased"
+    )
+    tools: AgentTools | None = Field(
+        default=None, description="what the model may do beside talking; null: end the call and note facts only"
     )
 
     @property

@@ -9,6 +9,7 @@ from contracts.callee_terms import CompanyName, RetentionDays
 from contracts.campaign import CampaignTerms
 from contracts.dial_terms import RequestedOpenHours
 from contracts.instants import Instant, schedule_refusals
+from contracts.requested_tools import RequestedAgentTools
 from contracts.retry_policy import MAX_RETRIES, RequestedRetryPolicy
 from contracts.script import missing_variables, template_size_refusals
 from contracts.texts import name_refusals, template_refusals, variable_refusals
@@ -93,6 +94,9 @@ class RequestedTerms(CampaignTerms):
         default=None,
         description="days after the last call of a person until they are erased; null: RETENTION_DAYS",
     )
+    tools: RequestedAgentTools | None = Field(  # type: ignore[assignment]  # the form that is validated
+        default=None, description="what the model may do beside talking; null: end the call and note facts only"
+    )
 
     @field_validator("ends_at")
     @classmethod
@@ -118,6 +122,7 @@ class RequestedTerms(CampaignTerms):
             *variable_refusals(self.variables),
             *template_size_refusals(self.script_template or ""),
             *(self.voicemail.refusals() if self.voicemail else []),
+            *(self.tools.refusals() if self.tools else []),
             *self._contradictions(),
         ]
         if self.ends_at and self.ends_at <= now:
@@ -145,4 +150,5 @@ class RequestedTerms(CampaignTerms):
     def stored(self) -> CampaignTerms:
         """Returns the terms as the log stores them."""
         policy = self.retry_policy.stored() if self.retry_policy else None
-        return CampaignTerms.model_validate({**self.model_dump(), "retry_policy": policy})
+        tools = self.tools.stored() if self.tools else None
+        return CampaignTerms.model_validate({**self.model_dump(), "retry_policy": policy, "tools": tools})

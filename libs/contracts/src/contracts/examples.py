@@ -48,6 +48,7 @@ from contracts.events.telephony import (
 )
 from contracts.events.timers import TimerDue
 from contracts.number_examples import NUMBER_EXAMPLES, PHONE_NUMBER
+from contracts.tool_examples import TOOL_EXAMPLES
 from contracts.values import call_id_of
 from contracts.vocabulary import (
     AnsweredBy,
@@ -287,6 +288,7 @@ _ALL: tuple[Event, ...] = (
         fields={"time": "10:00"},
         goodbye_seconds=2.5,
     ),
+    *TOOL_EXAMPLES,
     *CAMPAIGN_EXAMPLES,
     *NUMBER_EXAMPLES,
     TimerDue(call_id=CALL_ID, deadline_at=_DIALED + timedelta(seconds=60)),

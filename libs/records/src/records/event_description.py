@@ -30,6 +30,8 @@ from contracts import (
     SpeechPlayed,
     TelephonyStatusReported,
     TimerDue,
+    ToolCalled,
+    ToolRequested,
 )
 from contracts.vocabulary import MESSAGE_TURN
 from records.live_description import LiveEvent, phrases_of, spoken_in
@@ -56,6 +58,8 @@ def description(event: Event) -> str:
         case AudioFailed():
             instead = f" (then: {event.fallback})" if event.fallback else ""
             return f"{_turn(event.turn)}, sentence {event.sentence}: {event.reason}{instead}"
+        case ToolRequested() | ToolCalled():
+            return _tool(event)
         case ConversationEnded():
             return f"{event.disposition}: {event.summary}"
         case CallRequested():
@@ -94,6 +98,12 @@ def _live(event: LiveEvent) -> str:
         place = f"attempt {event.attempt}"
     words = ", ".join(map(str, phrases_of(event)))
     return f"{place}: " + ": ".join(filter(None, (words, spoken_in(event))))
+
+
+def _tool(event: ToolRequested | ToolCalled) -> str:
+    if isinstance(event, ToolRequested):
+        return f"turn {event.turn}: {event.name} {event.arguments}"
+    return f"turn {event.turn}: {event.name} {event.status} after {event.seconds:.1f} s: {event.result}"
 
 
 def _telephony(event: Event) -> str:

@@ -1,10 +1,17 @@
-"""What this service needs from a model's vendor, and the answer cache."""
+"""What this service needs from a model's vendor, the answer cache, and what executes tool calls of the model."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from conversation.domain.messages import Completion, Message
+from contracts import AgentTools, Envelope
+from conversation.domain.conversation import Conversation
+from conversation.domain.messages import Completion, Message, ToolUseBegun
+from conversation.domain.tool_execution import ToolExecution, ToolOutcome
 from conversation.domain.tools import Tool
+
+MAX_TOOL_SECONDS = 15.0
+"""How long after its request a tool call may still be in progress: its own time, and that of its appends."""
 
 
 class Model(Protocol):
@@ -17,8 +24,8 @@ class Model(Protocol):
 
     def answer(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline_at: float
-    ) -> AsyncGenerator[str | Completion, None]:
-        """Yields pieces of text, and one `Completion` at the end of a complete answer.
+    ) -> AsyncGenerator[str | ToolUseBegun | Completion, None]:
+        """Yields pieces of text, a `ToolUseBegun` per tool call, and a `Completion` at the end of a complete answer.
 
         The answer must begin by `first_by` and end by `deadline_at`, instants of the running loop's clock (seconds).
         Raises `providers.RequestFailed`, also after the first piece.
@@ -35,4 +42,31 @@ class AnswerCache(Protocol):
 
     async def put(self, key: str, sentences: Sequence[str]) -> None:
         """Stores an answer, if there is room."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInvocation:
+    """One tool call to execute: for which turn of which conversation, and which utterance caused it."""
+
+    conversation: Conversation
+    turn: int
+    execution: ToolExecution
+    cause: Envelope
+
+
+class ToolExecutor(Protocol):
+    """Executes tools of one kind, such as those over HTTP."""
+
+    def offered(self, tools: AgentTools) -> tuple[Tool, ...]:
+        """Returns the tools that a campaign's terms let the model call, and that this executor executes."""
+        ...
+
+    async def execute(self, invocation: ToolInvocation) -> ToolOutcome:
+        """Executes a tool call, within 10 seconds, and returns the result for the model.
+
+        Called again with the same invocation after a crash, so a repetition must have no second effect: an event that
+        it appends has an id that follows from call, attempt, turn and number. Finished also if the callee interrupts
+        the reply. An exception counts as a failure of the tool.
+        """
         ...

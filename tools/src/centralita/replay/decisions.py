@@ -18,6 +18,7 @@ from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.number_use import UNUSED
 from chassis.event_log import StoredEvent
 from contracts import (
+    AgentTools,
     Call,
     CallChanged,
     CallChangeRequested,
@@ -243,6 +244,7 @@ def terms_in(call: Call | None) -> CampaignTerms:
         caller_id=call.caller_id,
         voice=call.voice,
         company=call.company,
+        tools=AgentTools() if call.has_tools else None,  # which ones is for the conversation only
     )
 
 

@@ -22,6 +22,7 @@ from contracts.events import (
     requests,
     telephony,
     timers,
+    tools,
 )
 from contracts.invalid import InvalidMessage
 from contracts.personal import SEALED, Opener, opened
@@ -36,6 +37,7 @@ _MODULES = (
     telephony,
     media,
     conversations,
+    tools,
     audio,
     campaigns,
     contacts,

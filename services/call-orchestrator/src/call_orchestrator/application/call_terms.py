@@ -103,6 +103,7 @@ def new_call(
         caller_id=request.caller_id or campaign.caller_id,
         voice=request.voice or campaign.voice,
         company=request.company or campaign.company,
+        has_tools=campaign.tools is not None,
         consent_at=request.consent_at,
         consent_source=request.consent_source,
         purpose=request.purpose,

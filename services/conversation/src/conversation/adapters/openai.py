@@ -13,28 +13,15 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Required, TypedDict, assert_never, cast
+from typing import Required, TypedDict, cast
 
 import httpx2
 import openai
-from openai.types.chat import (
-    ChatCompletionAssistantMessageParam,
-    ChatCompletionMessageFunctionToolCallParam,
-    ChatCompletionMessageParam,
-    ChatCompletionToolParam,
-)
+from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
-from conversation.domain.messages import (
-    AgentMessage,
-    CalleeMessage,
-    Completion,
-    Instructions,
-    Message,
-    ScriptValues,
-    ToolResult,
-    ToolUse,
-)
+from conversation.adapters.openai_messages import message_param, tool_param
+from conversation.domain.messages import Completion, Message, ToolUse, ToolUseBegun
 from conversation.domain.tools import Tool
 from providers import Failure, Provider, RequestFailed
 from providers.connections import connection_failure
@@ -42,8 +29,6 @@ from providers.connections import connection_failure
 MAX_TOKENS = 1000
 """Limits the cost of one answer of a model that does not stop. The length of a turn is set by the prompt."""
 
-_VALUES_NAME = "script_values"
-"""The participant of a message that has no words of the callee. OpenAI knows no other role without authority."""
 _DONE = b"[DONE]"
 _END_SECONDS = 0.1
 """How long the end of a response may take after the last event. A connection that takes longer is not used again."""
@@ -104,20 +89,22 @@ class OpenAIModel:
 
     def answer(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline_at: float
-    ) -> AsyncGenerator[str | Completion, None]:
-        """Yields pieces of text, and one `Completion` at the end of a complete answer. Raises RequestFailed."""
+    ) -> AsyncGenerator[str | ToolUseBegun | Completion, None]:
+        """Yields pieces of text and tool calls that begin, and a `Completion` at the end. Raises RequestFailed."""
         return self._provider.stream(self._pieces(messages, tools, first_by, deadline_at), first_by=first_by)
 
     async def _pieces(
         self, messages: Sequence[Message], tools: Sequence[Tool], first_by: float, deadline_at: float
-    ) -> AsyncGenerator[str | Completion, None]:
+    ) -> AsyncGenerator[str | ToolUseBegun | Completion, None]:
         answer = _Answer()
         try:
-            sent_messages, sent_tools = [*map(_message, messages)], [*map(_tool, tools)]
+            sent_messages, sent_tools = [*map(message_param, messages)], [*map(tool_param, tools)]
             async with aclosing(self._chunks(sent_messages, sent_tools, first_by, deadline_at)) as chunks:
                 async for chunk in chunks:
                     if text := answer.add(chunk):
                         yield text
+                    while answer.begun:
+                        yield answer.begun.pop(0)
         except (openai.OpenAIError, httpx2.TransportError, TimeoutError, ValueError) as error:  # not JSON: ValueError
             if answer.finish_reason is None:  # otherwise only the token counts are lost
                 raise RequestFailed(_failure(error, answer.has_begun)) from error
@@ -202,6 +189,7 @@ class _Answer:
     has_begun: bool = False
     finish_reason: str | None = None
     tool_calls: dict[int, _ToolCall] = field(default_factory=dict)
+    begun: list[ToolUseBegun] = field(default_factory=list)
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
@@ -220,10 +208,12 @@ class _Answer:
 
     def _add_tool_calls(self, deltas: Iterable[_ToolCallDelta]) -> None:
         for delta in deltas:
-            index = delta["index"]
+            index, function = delta["index"], delta.get("function")
             call = self.tool_calls.setdefault(index, _ToolCall(delta.get("id") or f"call_{index}"))
-            if function := delta.get("function"):
-                call.name += _without_surrogates(function.get("name"))
+            if function:
+                if name := _without_surrogates(function.get("name")):
+                    call.name += name
+                    self.begun.append(ToolUseBegun(call.name))
                 call.arguments += _without_surrogates(function.get("arguments"))
 
     def completion(self) -> Completion:
@@ -258,41 +248,3 @@ def _failure(error: Exception, has_begun: bool) -> Failure:
         case openai.APIConnectionError() if not has_begun:
             return Failure.UNREACHABLE
     return Failure.CUT_OFF
-
-
-def _message(message: Message) -> ChatCompletionMessageParam:
-    match message:
-        case Instructions(text):
-            return {"role": "system", "content": text}
-        case ScriptValues(text):
-            return {"role": "user", "name": _VALUES_NAME, "content": text}
-        case CalleeMessage(text):
-            return {"role": "user", "content": text}
-        case AgentMessage():
-            return _assistant_message(message)
-        case ToolResult(tool_use_id, text):
-            return {"role": "tool", "tool_call_id": tool_use_id, "content": text}
-        case _:
-            assert_never(message)
-
-
-def _assistant_message(message: AgentMessage) -> ChatCompletionAssistantMessageParam:
-    if not message.tool_uses:
-        return {"role": "assistant", "content": message.text}
-    calls: list[ChatCompletionMessageFunctionToolCallParam] = [
-        {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
-        for use in message.tool_uses
-    ]
-    return {"role": "assistant", "content": message.text or None, "tool_calls": calls}
-
-
-def _tool(tool: Tool) -> ChatCompletionToolParam:
-    return {
-        "type": "function",
-        "function": {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": dict(tool.parameters),
-            "strict": True,
-        },
-    }

@@ -20,6 +20,7 @@ from contracts import ReplySource
 from conversation import metrics
 from conversation.application.model_chain import Answer, ModelChain
 from conversation.application.turn_events import TurnEvents
+from conversation.application.turn_tools import TurnTools
 from conversation.domain.answer_cache import cache_key, is_reusable
 from conversation.domain.conversation import Conversation
 from conversation.domain.ending import MAX_SILENCES, has_failed_before
@@ -39,7 +40,7 @@ class ReplyGenerator:
         self._answer_cache = answer_cache
         self._deadline_seconds = deadline_seconds
 
-    async def generate(self, conversation: Conversation, events: TurnEvents) -> Answer:
+    async def generate(self, conversation: Conversation, events: TurnEvents, tools: TurnTools) -> Answer:
         """Publishes the sentences of the reply to the last utterance, also if every model fails.
 
         Raises TurnClaimed if another replica answers the turn.
@@ -56,7 +57,7 @@ class ReplyGenerator:
                 await events.publish_sentence(conversation.greeting, is_reusable=True)
             return Answer(ReplySource.SCREENING_ANSWER, first_model)
         key = cache_key(conversation, first_model) if self._answer_cache else None
-        answer = await self._cached(key, events) or await self._generated(conversation, key, events)
+        answer = await self._cached(key, events) or await self._generated(conversation, key, events, tools)
         _observe(answer, events)
         return answer
 
@@ -81,12 +82,14 @@ class ReplyGenerator:
             await events.publish_sentence(sentence, is_reusable=True)
         return Answer(ReplySource.CACHED_ANSWER, self._models[0].name) if sentences else None
 
-    async def _generated(self, conversation: Conversation, key: str | None, events: TurnEvents) -> Answer:
-        chain = ModelChain(self._models, events, deadline_seconds=self._deadline_seconds)
+    async def _generated(
+        self, conversation: Conversation, key: str | None, events: TurnEvents, tools: TurnTools
+    ) -> Answer:
+        chain = ModelChain(self._models, events, tools, deadline_seconds=self._deadline_seconds)
         answer = await chain.answer(messages_for(conversation))
         if answer.failure:
             await self._fall_back(conversation, answer, events)
-        elif answer.ends_call and not events.sentences:
+        elif answer.ends_call and not events.has_begun_answer:
             await self._publish_goodbye(conversation, events)
         elif key and not answer.tool_calls:
             await self._cache(conversation, key, events.sentences)
@@ -101,7 +104,7 @@ class ReplyGenerator:
         turn = conversation.turns[-1].number
         logger.warning("model_failed", attempt=conversation.attempt, turn=turn, reason=answer.failure)
         is_second_failure = has_failed_before(conversation)
-        if events.sentences and not is_second_failure:
+        if events.has_begun_answer and not is_second_failure:
             return
         line = None if is_second_failure else conversation.fallback_line
         answer.source = ReplySource.SCRIPT_LINE if line else ReplySource.LAST_RESORT

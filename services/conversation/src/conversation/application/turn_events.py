@@ -14,6 +14,8 @@ from contracts import (
     Language,
     ReplyGenerated,
     SpeechHeard,
+    ToolCalled,
+    ToolRequested,
 )
 
 _MAX_CONFLICTS = 10
@@ -49,6 +51,21 @@ class TurnEvents:
         self.sentences: list[str] = []
         self.last_sentence: str | None = None
         self.first_sentence_seconds: float | None = None
+        self._sentences_before_answer = 0
+
+    @property
+    def cause(self) -> Envelope:
+        """The envelope of the utterance."""
+        return self._cause
+
+    @property
+    def has_begun_answer(self) -> bool:
+        """Whether a sentence was published since the last results of tools, or at all if there were none."""
+        return len(self.sentences) > self._sentences_before_answer
+
+    def await_answer(self) -> None:
+        """Counts the sentences so far as words before a tool call: the answer follows its result."""
+        self._sentences_before_answer = len(self.sentences)
 
     @property
     def elapsed_seconds(self) -> float:
@@ -98,6 +115,15 @@ class TurnEvents:
         if not await self._append_once(reply, event_id=self._event_id("reply")):
             raise TurnClaimed
 
+    async def request_tool(self, requested: ToolRequested) -> None:
+        """Claims a tool call. Raises TurnClaimed if another replica executes it."""
+        if not await self._append_once(requested, event_id=self._event_id(f"tool/{requested.number}/requested")):
+            raise TurnClaimed
+
+    async def end_tool(self, called: ToolCalled) -> None:
+        """Appends the result of a tool call, if the log has none yet."""
+        await self._append_once(called, event_id=self._event_id(f"tool/{called.number}/called"))
+
     async def end_conversation(self, ended: ConversationEnded) -> bool:
         """Appends the ending of the conversation. Returns false if the log already has one.
 
@@ -114,12 +140,13 @@ class TurnEvents:
         for _ in range(_MAX_CONFLICTS):
             guard = Guard(event.subject, stored[-1].sequence if stored else 0)
             try:
-                await self._log.append(event, cause=self._cause, guard=guard, event_id=event_id)
+                appended = await self._log.append(event, cause=self._cause, guard=guard, event_id=event_id)
             except Conflict:
                 stored = await self._log.read([event.subject])
                 if any(_includes(one.event, event) for one in stored):
                     return False
             else:
+                self._stored = [*self._stored, appended]  # the next event of its kind is guarded by it
                 return True
         raise Conflict(event.subject)
 
@@ -144,6 +171,8 @@ def _identity(event: Event) -> tuple[object, ...] | None:
     match event:
         case AudioRequested() | ReplyGenerated():
             return type(event), event.attempt, event.turn
+        case ToolRequested() | ToolCalled():
+            return type(event), event.attempt, event.turn, event.number
         case ConversationEnded():
             return type(event), event.attempt
     return None

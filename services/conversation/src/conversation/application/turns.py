@@ -30,6 +30,10 @@ other one publishes nothing, and the message is delivered to it again later. Sen
 heard then: its generation is cancelled, and the turn is closed with the sentences so far. That is a hint only, which
 may be lost: voice plays the reply to the newest utterance, and the history has what was heard.
 
+**Tools.** A call whose campaign had tools when it was created reads the campaign at the same time as the facts. How its
+tool calls are executed, once each, is in `conversation.application.turn_tools`. What a replica had begun when it
+crashed is finished when the message is delivered again.
+
 All events have ids that follow from call, attempt and turn, or a guard, so a repeated append is stored once.
 """
 
@@ -40,28 +44,42 @@ from uuid import UUID
 
 import structlog
 
-from chassis.event_log import EventLog, StoredEvent
+from chassis.event_log import EventLog, StoredEvent, UnreadableEvent
 from contracts import (
+    AgentTools,
     AudioRequested,
     Call,
     CallDecision,
+    CampaignDecision,
     ConversationEnded,
     ReplyGenerated,
     SpeechHeard,
     SpeechInterrupted,
+    ToolCalled,
+    ToolRequested,
 )
-from contracts.filters import call_facts_filter, call_state_filter
+from contracts.filters import call_facts_filter, call_state_filter, campaign_state_filter
 from contracts.opt_out_phrases import is_opt_out
 from conversation.application.model_chain import Answer
 from conversation.application.replies import ReplyGenerator
 from conversation.application.turn_events import TurnClaimed, TurnEvents
+from conversation.application.turn_tools import TurnTools
 from conversation.domain.conversation import Conversation, Turn
 from conversation.domain.ending import decide_ending, late_opt_out
 from conversation.metrics import INTERRUPTED_REPLIES, count_ending
-from conversation.ports import AnswerCache, Model
+from conversation.ports import MAX_TOOL_SECONDS, AnswerCache, Model, ToolExecutor
 
-_KINDS = (SpeechHeard, AudioRequested, ReplyGenerated, SpeechInterrupted, ConversationEnded)
+_KINDS = (
+    SpeechHeard,
+    AudioRequested,
+    ReplyGenerated,
+    SpeechInterrupted,
+    ToolRequested,
+    ToolCalled,
+    ConversationEnded,
+)
 """The facts of which a conversation consists. Others are not decoded."""
+_TOOL_TIME = timedelta(seconds=MAX_TOOL_SECONDS)
 
 logger = structlog.get_logger()
 
@@ -74,11 +92,13 @@ class Turns:
         log: EventLog,
         models: Sequence[Model],
         answer_cache: AnswerCache | None = None,
+        executors: Sequence[ToolExecutor] = (),
         *,
         deadline_seconds: float,
     ) -> None:
         """The first of `models` answers; the others are its fallbacks, in their order."""
         self._log = log
+        self._executors = executors
         self._replies = ReplyGenerator(models, answer_cache, deadline_seconds=deadline_seconds)
         self._deadline = timedelta(seconds=deadline_seconds)
         self._generations: dict[tuple[UUID, int, int], asyncio.Task[Answer]] = {}
@@ -88,7 +108,7 @@ class Turns:
         """Answers one utterance; ignores it if its attempt is over. Raises TurnClaimed: handle it again later."""
         utterance = heard.event
         state = await self._load_live(utterance)
-        facts = await self._read_facts(state.event.call, heard.sequence) if state else []
+        facts, tools = await self._read(state.event.call, heard.sequence) if state else ([], None)
         events_so_far = [*([state.event] if state else []), *(fact.event for fact in facts)]
         conversation = Conversation.of(events_so_far, utterance.attempt)
         if conversation is None or not conversation.is_in_progress:
@@ -98,16 +118,28 @@ class Turns:
                 )
             logger.info("utterance_ignored", attempt=utterance.attempt, turn=utterance.turn)
             return
-        conversation = conversation.up_to(utterance.turn)
+        conversation = conversation.up_to(utterance.turn).with_tools(tools)
         events = TurnEvents(self._log, facts, utterance, heard.envelope, conversation.call.language)
-        turn = conversation.turn(utterance.turn)
-        if turn.reply is None:
-            reply = await self._reply(conversation, turn, facts, events)
-            await events.close(reply)
-            conversation = conversation.with_reply(reply)
-        ended = decide_ending(conversation)
-        if ended and await events.end_conversation(ended):
-            count_ending(ended.disposition)
+        await self._answer(conversation, utterance.turn, facts, events)
+
+    async def _answer(
+        self, conversation: Conversation, number: int, stored: list[StoredEvent], events: TurnEvents
+    ) -> None:
+        """Appends what the log does not yet contain of a turn."""
+        turn = conversation.turn(number)
+        self._check_abandoned(conversation, turn, stored)
+        tools = TurnTools(self._executors, conversation, number, events)
+        try:
+            conversation = await tools.resume()
+            if turn.reply is None:
+                reply = await self._reply(conversation, turn, events, tools)
+                await events.close(reply)
+                conversation = conversation.with_reply(reply)
+            ended = decide_ending(conversation)
+            if ended and await events.end_conversation(ended):
+                count_ending(ended.disposition)
+        finally:
+            await tools.finish()
 
     def interrupt(self, interrupted: SpeechInterrupted) -> None:
         """Cancels the generation of replies that are not heard: that of the interrupted turn, and those before."""
@@ -124,6 +156,28 @@ class Turns:
                 return StoredEvent(newest.event, newest.envelope, newest.sequence)
         return None
 
+    async def _read(self, call: Call, heard_sequence: int) -> tuple[list[StoredEvent], AgentTools | None]:
+        """Returns the facts of the present attempt, and what the campaign lets the model do."""
+        if not call.has_tools:
+            return await self._read_facts(call, heard_sequence), None
+        facts, tools = await asyncio.gather(
+            self._read_facts(call, heard_sequence), self._read_tools(call.campaign_id), return_exceptions=True
+        )
+        for failed in (facts, tools):
+            if isinstance(failed, BaseException):
+                raise failed
+        return facts, tools  # type: ignore[return-value]  # no exception
+
+    async def _read_tools(self, campaign_id: str) -> AgentTools | None:
+        """Returns the tools in the campaign's terms as they are now; none if its event cannot be read."""
+        try:
+            newest = await self._log.last_of_any_node(campaign_state_filter(campaign_id))
+        except UnreadableEvent as error:  # the conversation goes on without them
+            logger.warning("tools_unreadable", campaign=campaign_id, reasons=error.reasons)
+            return None
+        terms = newest.event.campaign.terms if newest and isinstance(newest.event, CampaignDecision) else None
+        return terms.tools if terms else None
+
     async def _read_facts(self, call: Call, heard_sequence: int) -> list[StoredEvent]:
         """Returns the facts of the present attempt, at least up to the utterance.
 
@@ -135,19 +189,19 @@ class Turns:
         return await self._log.read_after(facts, call.granted_sequence, known_sequence=heard_sequence, kinds=_KINDS)
 
     async def _reply(
-        self, conversation: Conversation, turn: Turn, stored: list[StoredEvent], events: TurnEvents
+        self, conversation: Conversation, turn: Turn, events: TurnEvents, tools: TurnTools
     ) -> ReplyGenerated:
         if turn.sentences:
-            self._check_abandoned(conversation, turn, stored)
             answer, sentences = self._replies.recover(conversation, turn.sentences), list(turn.sentences)
         else:
-            answer, sentences = await self._generate(conversation, turn, events), events.sentences
+            answer, sentences = await self._generate(conversation, turn, events, tools), events.sentences
+        answer.tool_calls = [*tools.calls, *answer.tool_calls]
         reply = _reply_of(conversation, turn, answer, sentences, events.elapsed_seconds)
         return reply.model_copy(update={"last_sentence": events.last_sentence})
 
-    async def _generate(self, conversation: Conversation, turn: Turn, events: TurnEvents) -> Answer:
+    async def _generate(self, conversation: Conversation, turn: Turn, events: TurnEvents, tools: TurnTools) -> Answer:
         """Returns the answer to the last utterance, or as much of it as was published before it was interrupted."""
-        generation = asyncio.create_task(self._replies.generate(conversation, events))
+        generation = asyncio.create_task(self._replies.generate(conversation, events, tools))
         key = conversation.call.call_id, conversation.attempt, turn.number
         self._generations[key] = generation
         try:
@@ -162,15 +216,23 @@ class Turns:
         return generation.result()
 
     def _check_abandoned(self, conversation: Conversation, turn: Turn, stored: list[StoredEvent]) -> None:
-        """Raises TurnClaimed while the replica that published this turn's sentences may still answer."""
-        last_sentence_at = max(
-            one.envelope.time
-            for one in stored
-            if isinstance(one.event, AudioRequested)
-            and (one.event.attempt, one.event.turn) == (conversation.attempt, turn.number)
-        )
-        if self._log.now() - last_sentence_at < self._deadline:
+        """Raises TurnClaimed while the replica that began to answer this turn may still work on it."""
+        of_turn = [one for one in stored if _is_of(one, conversation.attempt, turn.number)]
+        tools = [one.envelope.time for one in of_turn if isinstance(one.event, ToolRequested)]
+        sentences = [one.envelope.time for one in of_turn if isinstance(one.event, AudioRequested)]
+        waits: list[timedelta] = []
+        if any(one.result is None for one in turn.executions):
+            waits.append(max(tools) + _TOOL_TIME - self._log.now())
+        if turn.reply is None and (sentences or tools):
+            waits.append(max([*sentences, *tools]) + self._deadline - self._log.now())
+        if any(wait > timedelta() for wait in waits):
             raise TurnClaimed
+
+
+def _is_of(stored: StoredEvent, attempt: int, turn: int) -> bool:
+    """Whether an event is a sentence or a tool call of a turn."""
+    event = stored.event
+    return isinstance(event, AudioRequested | ToolRequested) and (event.attempt, event.turn) == (attempt, turn)
 
 
 def _reply_of(

@@ -2,7 +2,8 @@
 
 An answer may be reused only if it cannot contain anything about one person. So:
 
-- no tool was called in the conversation (a note records what the callee said about themselves);
+- no tool was called in the conversation (a note records what the callee said about themselves), and its campaign has
+  none that looks something up;
 - neither the utterance nor the answer contains a word of the contact's variables;
 - the utterance contains no number.
 
@@ -21,6 +22,8 @@ from conversation.domain.conversation import Conversation
 
 def cache_key(conversation: Conversation, model: str) -> str | None:
     """Returns the key for the answer to the last utterance; none if the answer must not be reused."""
+    if conversation.tools:
+        return None
     utterance, personal = words_of(conversation.turns[-1].utterance or ""), personal_words(conversation.call.variables)
     if not utterance or conversation.tool_calls or personal & set(utterance) or any(map(has_digit, utterance)):
         return None

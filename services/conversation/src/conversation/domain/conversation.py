@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from contracts import (
+    AgentTools,
     AudioRequested,
     Call,
     CallDecision,
@@ -14,11 +15,14 @@ from contracts import (
     SpeechHeard,
     SpeechInterrupted,
     ToolCall,
+    ToolCalled,
+    ToolRequested,
 )
 from contracts.opt_out_phrases import is_opt_out
 from contracts.phrases import greeting_of
 from contracts.script import render_fallback_line, used_variables, without_fallback
 from conversation.domain.screening import MAX_SCREENED_TURNS, is_screening_prompt
+from conversation.domain.tool_execution import ToolExecution
 
 GREETING_TURN = 0
 INTERRUPTED = "…"
@@ -31,6 +35,7 @@ class Turn:
 
     `utterance` is the transcript: empty if the callee was silent, none if the log has no utterance for this turn.
     `heard` are the words of the reply that were heard before it was interrupted; none if it was not interrupted.
+    `executions` are the tool calls that were executed for the reply.
     """
 
     number: int
@@ -38,6 +43,7 @@ class Turn:
     sentences: tuple[str, ...] = ()
     reply: ReplyGenerated | None = None
     heard: str | None = None
+    executions: tuple[ToolExecution, ...] = ()
 
     @property
     def reply_text(self) -> str:
@@ -75,6 +81,8 @@ class Conversation:
     has_ended: bool = False
     heard_greeting: str | None = None
     """The words of the greeting that were heard before it was interrupted; none if it was not interrupted."""
+    tools: AgentTools | None = None
+    """What the campaign lets the model do beside ending the call and noting facts; none: nothing."""
 
     @classmethod
     def of(cls, events: Sequence[Event], attempt: int) -> Self | None:
@@ -114,6 +122,8 @@ class Conversation:
                 return self._with(replace(self.turn(number), heard=heard))
             case ConversationEnded(attempt=self.attempt):
                 return replace(self, has_ended=True)
+            case ToolRequested(attempt=self.attempt) | ToolCalled(attempt=self.attempt):
+                return self.with_tool_event(event)
         return self
 
     def _with(self, turn: Turn) -> Self:
@@ -131,6 +141,18 @@ class Conversation:
     def with_reply(self, reply: ReplyGenerated) -> Self:
         """Returns the conversation after this reply."""
         return self._with(replace(self.turn(reply.turn), reply=reply))
+
+    def with_tools(self, tools: AgentTools | None) -> Self:
+        """Returns the conversation with the tools of its campaign."""
+        return replace(self, tools=tools)
+
+    def with_tool_event(self, event: ToolRequested | ToolCalled) -> Self:
+        """Returns the conversation after a tool call has begun or ended."""
+        turn = self.turn(event.turn)
+        if isinstance(event, ToolRequested):
+            return self._with(replace(turn, executions=(*turn.executions, ToolExecution.of(event))))
+        ended = tuple(one.ended(event) if one.number == event.number else one for one in turn.executions)
+        return self._with(replace(turn, executions=ended))
 
     @property
     def greeting_text(self) -> str:

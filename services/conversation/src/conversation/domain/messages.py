@@ -53,6 +53,13 @@ Message = Instructions | ScriptValues | CalleeMessage | AgentMessage | ToolResul
 
 
 @dataclass(frozen=True, slots=True)
+class ToolUseBegun:
+    """The model begins to call a tool, so its words before it are complete. The call itself is in the completion."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """The end of a complete answer: its tool calls, and its token counts if the vendor reports them."""
 

@@ -1,4 +1,4 @@
-"""The two tools of the model, and how its tool calls are read, well-formed or not."""
+"""The tools that every conversation has, and how its tool calls are read, well-formed or not."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,14 +17,15 @@ _MAX_RAW_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call. `parameters` is a JSON schema in OpenAI's strict subset."""
+    """A function that the model may call. `parameters` is a JSON schema; `is_strict`: in OpenAI's strict subset."""
 
     name: str
     description: str
     parameters: Mapping[str, object]
+    is_strict: bool = True
 
 
-def _strict(properties: Mapping[str, object]) -> Mapping[str, object]:
+def strict_object(properties: Mapping[str, object]) -> Mapping[str, object]:
     """Returns an object schema that requires every property and allows no others (OpenAI, structured outputs)."""
     return {
         "type": "object",
@@ -34,7 +35,8 @@ def _strict(properties: Mapping[str, object]) -> Mapping[str, object]:
     }
 
 
-def _text(description: str, choices: Iterable[str] = ()) -> Mapping[str, object]:
+def text_property(description: str, choices: Iterable[str] = ()) -> Mapping[str, object]:
+    """Returns the schema of a text; with `choices`, it is one of them."""
     schema: dict[str, object] = {"type": "string", "description": description}
     return {**schema, "enum": list(choices)} if choices else schema
 
@@ -46,15 +48,15 @@ TOOLS = (
     Tool(
         END_CALL,
         "Hang up once your words have been heard. Say goodbye in the same answer.",
-        _strict({"disposition": _text("The outcome of the conversation", DISPOSITIONS)}),
+        strict_object({"disposition": text_property("The outcome of the conversation", DISPOSITIONS)}),
     ),
     Tool(
         NOTE,
         "Write down one fact that the person has mentioned.",
-        _strict(
+        strict_object(
             {
-                "field": _text("Short name of the fact, in snake_case English, e.g. preferred_time"),
-                "value": _text("The fact, as short as it can be"),
+                "field": text_property("Short name of the fact, in snake_case English, e.g. preferred_time"),
+                "value": text_property("The fact, as short as it can be"),
             }
         ),
     ),

@@ -63,6 +63,8 @@ def mask_campaign(campaign: Campaign) -> dict[str, Any]:
     masked["reason"] = mask_numbers(campaign.reason) if campaign.reason else None
     if campaign.terms:
         masked["terms"] |= _masked_terms(campaign.terms)
+        for destination in (masked["terms"]["tools"] or {}).get("transfers", ()):
+            destination["phone_number"] = mask_numbers(destination["phone_number"])
     return masked
 
 

@@ -1,6 +1,7 @@
 """The agent that answers chat completions: fixed rules, applied to the seed and the messages.
 
-It acknowledges the last utterance, notes facts, and asks one question. It says goodbye and ends the call after two to
+It acknowledges the last utterance, notes facts, and asks one question. A question of the callee is answered with the
+result of a function of the application, if there is one. It says goodbye and ends the call after two to
 four answers of the callee. A goodbye, a refusal, a wrong number or a second silence in a row ends it earlier.
 """
 
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from simulators.openai.agent_phrases import PHRASES, Phrases
-from simulators.openai.agent_tools import AgentToolCall, end_call, note
+from simulators.openai.agent_tools import AgentToolCall, end_call, is_lookup, lookup, note, spoken_result
 from simulators.openai.requests import ChatMessage, Function
 from simulators.openai.utterance_meaning import Meaning, instructions_of, language_of, meaning_of
 
@@ -99,6 +100,9 @@ def _continue(conversation: _Conversation) -> Turn:
     if conversation.meanings()[-1] is Meaning.SILENCE:
         questions = conversation.phrases.repeat_questions
         return Turn(questions[len(conversation.utterances) % len(questions)])
+    is_question = conversation.meanings()[-1] is Meaning.QUESTION
+    if is_question and (found := lookup(conversation.tools, conversation.utterances[-1])):
+        return Turn(conversation.phrases.one_moment, [found])
     calls = _notes(conversation)
     # Real models do both: speak beside the tool call, or call the tool first and speak after its result.
     calls_first = calls and conversation.draw(conversation.utterances[-1] + str(len(conversation.utterances)), 2) == 0
@@ -110,6 +114,8 @@ def _after_tools(conversation: _Conversation) -> Turn:
     last_calls = next(message for message in reversed(conversation.messages) if message.tool_calls)
     if any(call.function.name == "end_call" for call in last_calls.tool_calls):
         return Turn(conversation.phrases.ended)
+    if any(is_lookup(call.function.name) for call in last_calls.tool_calls):
+        return Turn(f"{conversation.phrases.found} {spoken_result(conversation.messages[-1].text)}.")
     return Turn(conversation.phrases.listening if last_calls.text else _reply(conversation))
 
 

@@ -17,6 +17,8 @@ class Phrases:
     repeat_questions: Sequence[str]
     goodbyes: Mapping[Meaning, str]
     listening: str
+    one_moment: str
+    found: str
     ended: str
     survey_words: tuple[str, ...]
 
@@ -54,6 +56,8 @@ PHRASES: Mapping[Language, Phrases] = {
             Meaning.OTHER: "That is everything I needed. Thank you for your time, goodbye.",
         },
         listening="Take your time, I am listening.",
+        one_moment="One moment, please, let me look that up.",
+        found="Thank you for waiting. I have found this:",
         ended="Goodbye.",
         survey_words=("survey", "satisf", "rate ", "feedback", "opinion"),
     ),
@@ -86,6 +90,8 @@ PHRASES: Mapping[Language, Phrases] = {
             Meaning.OTHER: "Eso es todo lo que necesitaba. Gracias por su tiempo, adiós.",
         },
         listening="Tómese su tiempo, le escucho.",
+        one_moment="Un momento, por favor, que lo miro.",
+        found="Gracias por esperar. He encontrado esto:",
         ended="Adiós.",
         survey_words=("encuesta", "satisf", "valor", "opini"),
     ),

@@ -1,5 +1,6 @@
-"""The simulated agent's calls of `end_call` and `note`, with arguments that satisfy the tools' JSON schemas."""
+"""The simulated agent's tool calls, with arguments that satisfy the tools' JSON schemas."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,10 @@ _FACT_FIELDS: Mapping[Meaning, tuple[str, ...]] = {
     Meaning.NO: ("confirm", "attend", "answer"),
     Meaning.TIME: ("time", "hour", "date", "when"),
 }
+
+
+_OTHERS = frozenset({"end_call", "note", "transfer", "schedule_callback", "send_digits"})
+"""The functions that the agent calls for a purpose of their own."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,45 @@ def note(function: Function, meaning: Meaning, utterance: str) -> AgentToolCall:
     field = _closest(choices, _FACT_FIELDS[meaning]) if choices else default
     value = utterance.strip() if meaning is Meaning.TIME else meaning.value
     return AgentToolCall("note", _fit(function, {"field": field, "value": value}, ("field", "value")))
+
+
+def lookup(functions: Mapping[str, Function], utterance: str) -> AgentToolCall | None:
+    """Returns a call of the first function of the application itself; none if there is none.
+
+    Its required texts are the words of the utterance.
+    """
+    function = next((one for name, one in functions.items() if name not in _OTHERS), None)
+    if function is None:
+        return None
+    required = [name for name in function.parameters.get("required", ()) if not _enum(function, name)]
+    texts = [name for name in required if _properties(function).get(name, {}).get("type") == "string"]
+    return AgentToolCall(function.name, _fit(function, dict.fromkeys(texts, utterance.strip()), ()))
+
+
+def is_lookup(name: str) -> bool:
+    """Returns whether a function is one of the application itself."""
+    return name not in _OTHERS
+
+
+def spoken_result(text: str) -> str:
+    """Returns the words of a result: the texts and numbers of a JSON document, or the text itself."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return text
+    return ", ".join(_words(document))
+
+
+def _words(document: Any) -> list[str]:
+    match document:
+        case dict():
+            return [word for value in document.values() for word in _words(value)]
+        case list():
+            return [word for value in document for word in _words(value)]
+        case bool() | None:
+            return []
+        case _:
+            return [str(document)]
 
 
 def _outcome(meanings: Sequence[Meaning]) -> Meaning:

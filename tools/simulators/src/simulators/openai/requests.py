@@ -56,8 +56,10 @@ class ChatMessage(BaseModel):
 class Function(BaseModel):
     """A function that the model may call; `parameters` is its JSON schema."""
 
-    name: str
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str = Field(default="", max_length=1024)
     parameters: dict[str, Any] = Field(default_factory=dict)
+    strict: bool | None = None
 
 
 class Tool(BaseModel):
@@ -111,6 +113,7 @@ def parse(body: bytes) -> ChatRequest:
         raise InvalidRequest(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options"
         )
+    _check_schemas(request.tools)
     _check_tool_messages(request.messages)
     return request
 
@@ -123,6 +126,21 @@ def _invalid(error: ValidationError) -> InvalidRequest:
     if first["type"] == "missing":
         return InvalidRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
     return InvalidRequest(f"Invalid value for '{param}': {first['msg']}.", param, "invalid_value")
+
+
+def _check_schemas(tools: list[Tool]) -> None:
+    """Raises InvalidRequest for a strict function whose schema is not in the strict subset."""
+    for number, tool in enumerate(tools):
+        if not tool.function.strict:
+            continue
+        schema, param = tool.function.parameters, f"tools[{number}].function.parameters"
+        start = f"Invalid schema for function '{tool.function.name}': In context=(), "
+        if schema.get("additionalProperties") is not False:
+            text = "'additionalProperties' is required to be supplied and to be false."
+            raise InvalidRequest(start + text, param, "invalid_function_parameters")
+        if missing := set(schema.get("properties", {})) - set(schema.get("required", ())):
+            text = "'required' is required to be supplied and to be an array including every key in properties."
+            raise InvalidRequest(f"{start}{text} Missing '{min(missing)}'.", param, "invalid_function_parameters")
 
 
 def _check_tool_messages(messages: list[ChatMessage]) -> None:
