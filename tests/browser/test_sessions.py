@@ -15,7 +15,7 @@ async def end_session(visit: Visit) -> None:
     """Ends the session at the console. The browser keeps its cookie, as after 12 hours or a restart."""
     token = await visit.page.locator("[name=csrf_token]").first.get_attribute("value") or ""
     cookies = {one["name"]: one["value"] for one in await visit.context.cookies()}
-    async with httpx.AsyncClient(base_url=visit.origin, cookies=cookies) as http:
+    async with httpx.AsyncClient(base_url=visit.origin, cookies=cookies, timeout=60) as http:
         assert (await http.post("/logout", data={"csrf_token": token})).status_code == 303
 
 

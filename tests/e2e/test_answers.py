@@ -68,7 +68,7 @@ async def line(tmp_path: Path) -> AsyncIterator[Line]:
     headers = {"X-API-Key": "k"}
     async with (
         running(tmp_path, environment=ENVIRONMENT, seed=3, speed=10, settings=settings) as system,
-        httpx.AsyncClient(base_url=system.edge_url, headers=headers, timeout=20) as http,
+        httpx.AsyncClient(base_url=system.edge_url, headers=headers, timeout=60) as http,
     ):
         yield Line(system, http)
 

@@ -62,7 +62,7 @@ async def _wait_until_ended(http: httpx.AsyncClient, path: str) -> dict[str, obj
 async def _request_over_rest(system: System) -> dict[str, object]:
     request = requests(run="rest", count=1)[0]
     body = json.loads(request.model_dump_json(exclude_none=True, exclude={"request_id"}))
-    async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60) as http:
         assert (await http.get("/api/v1/calls/metrics", headers={"X-API-Key": "wrong"})).status_code == 401
         created = await http.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "rest-1"})
         again = await http.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "rest-1"})
@@ -74,7 +74,7 @@ async def _request_over_rest(system: System) -> dict[str, object]:
 
 async def _acts_of_a_refused_retry(system: System, call: dict[str, object]) -> list[tuple[str, str]]:
     """Retries a completed call, and returns the call's acts in the audit log."""
-    async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60) as http:
         assert (await http.post(f"/api/v1/calls/{call['id']}/retry")).status_code == 409
         entries = (await http.get("/api/v1/audit", params={"call_id": str(call["id"])})).json()["entries"]
         return [(entry["act"], entry["stage"]) for entry in entries]
@@ -84,7 +84,7 @@ async def _request_over_nats(system: System) -> CommandOutcome:
     client = await nats.connect(system.nats_url)
     try:
         request: CallRequested = requests(run="bus", count=1)[0]
-        answer = await client.request(CALL_REQUEST, request.model_dump_json().encode(), timeout=10)
+        answer = await client.request(CALL_REQUEST, request.model_dump_json().encode(), timeout=60)
         return CommandOutcome.model_validate_json(answer.data)
     finally:
         await client.close()
@@ -115,7 +115,7 @@ async def test_a_running_system_answers_over_rest_and_over_nats(tmp_path: Path) 
         call = await _request_over_rest(system)
         acts = await _acts_of_a_refused_retry(system, call)
         outcome = await _request_over_nats(system)
-        async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}) as http:
+        async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60) as http:
             by_request = await _wait_until_ended(http, "/api/v1/calls/by-request/bus-00")
         logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
     assert call["status"] == "completed"

@@ -20,7 +20,7 @@ PATH = "/api/v1/dead-letters"
 async def test_a_wrong_request_is_listed_resent_and_dropped_over_rest(tmp_path: Path) -> None:
     async with (
         running(tmp_path, environment=ENVIRONMENT, settings={"API_KEYS": "k"}, has_dead_letters=True) as system,
-        httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=30) as http,
+        httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60) as http,
     ):
         client = await nats.connect(system.access.url(system.nats.url if system.nats else "", ADMIN))
         try:

@@ -47,7 +47,7 @@ async def test_no_stream_bucket_collection_log_export_or_file_contains_an_erased
         folder, environment=ENVIRONMENT, seed=3, speed=20, behaviours="human=1", settings=settings
     ) as system:
         wanted = requests(run="rest", count=5)[1:]  # the number of the first one is that of the caller, a setting
-        async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http:
+        async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60) as http:
             calls = [
                 await _made(system, http, one, behaviour) for one, behaviour in zip(wanted, BEHAVIOURS, strict=True)
             ]

@@ -30,12 +30,12 @@ MAX_ACCEPTED = LIMIT + 2 * ORCHESTRATOR_REQUESTS.workers
 
 
 async def ask(client: Client, wanted: CallRequested) -> CommandOutcome:
-    reply = await client.request(CALL_REQUEST, wanted.body(), timeout=30)
+    reply = await client.request(CALL_REQUEST, wanted.body(), timeout=60)
     return CommandOutcome.model_validate_json(reply.data)
 
 
 async def post(system: System, wanted: CallRequested) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60) as http:
         return await http.post("/api/v1/calls", content=wanted.body(), headers={"Content-Type": "application/json"})
 
 

@@ -46,7 +46,7 @@ def installation(folder: Path, **keys: str) -> AbstractAsyncContextManager[Syste
 
 
 def rest(system: System) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20)
+    return httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60)
 
 
 async def make_call(system: System, number: int) -> None:

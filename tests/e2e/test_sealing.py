@@ -32,7 +32,7 @@ async def test_no_file_contains_a_number_or_a_spoken_sentence(tmp_path: Path) ->
         tmp_path, environment=environment, seed=3, speed=20, behaviours="human=1", settings={"API_KEYS": "k"}
     ) as system:
         request = requests(run="rest", count=2)[1]  # the number of the first one is that of the caller, a setting
-        async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http:
+        async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60) as http:
             created = await http.post("/api/v1/calls", json=request.model_dump(mode="json", exclude_none=True))
             assert created.status_code == 201, created.text
             call = await _ended(http, created.headers["Location"])

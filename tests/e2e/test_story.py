@@ -18,7 +18,7 @@ NUMBERS = {"spoken": "+12125550101", "busy": "+12125550102"}
 async def test_a_call_is_found_by_its_number_and_its_story_is_that_of_the_command_line(tmp_path: Path) -> None:
     async with (
         running(tmp_path, environment=ENVIRONMENT, seed=3, speed=10, settings={"API_KEYS": "k"}) as system,
-        httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http,
+        httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60) as http,
     ):
         behaviour = f"{system.vendors.control}/_simulator/callees/{NUMBERS['busy']}"
         await http.put(behaviour, json={"behaviour": "busy"})

@@ -231,5 +231,5 @@ async def test_events_can_be_read_while_the_newest_of_them_is_deleted(
 
     for name in ("get_page", "get_newest_of_each"):
         monkeypatch.setattr(history, name, deleting(getattr(history, name)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await calls.read([filter]) == stored[:remaining]

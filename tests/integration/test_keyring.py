@@ -168,7 +168,7 @@ async def test_a_process_without_keys_does_not_store_personal_data(log_without_k
 async def test_processes_that_make_a_key_at_once_use_the_same(bus_client: Client, nats_url: str) -> None:
     clients = [await nats.connect(nats_url) for _ in range(4)]
     try:
-        async with asyncio.timeout(30), keyring_of(bus_client) as reader:
+        async with asyncio.timeout(60), keyring_of(bus_client) as reader:
             logs = []
             for client in clients:
                 keyring = Keyring(client, MasterKey(MASTER_KEY))  # it follows no changes
@@ -308,7 +308,7 @@ async def test_what_was_sealed_under_a_destroyed_key_is_erased_for_every_reader(
     await bus_client.flush()
     other = await nats.connect(nats_url)
     try:
-        async with asyncio.timeout(30), keyring_of(other) as keyring:
+        async with asyncio.timeout(60), keyring_of(other) as keyring:
             for reader in (log, EventLog(other, CALLS.name, source="test", keyring=keyring)):
                 assert (await last_of(reader)).event == heard(ERASED)
                 assert (await call_of(reader)).phone_number == ERASED

@@ -144,7 +144,7 @@ class OldInstallation:
         return stored.sequence
 
     async def _until_fired(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 info = await self.js.stream_info(CALLS.name, subjects_filter="timer.due.*")
                 if len(info.state.subjects or ()) == count:
@@ -159,7 +159,7 @@ class OldInstallation:
 
     async def deliveries(self, consumer: str, at_least: int) -> list[Msg]:
         subscription = await self.client.subscribe(f"deliver.{consumer}", queue=consumer)
-        received = [await subscription.next_msg(timeout=5) for _ in range(at_least)]
+        received = [await subscription.next_msg(timeout=60) for _ in range(at_least)]
         try:
             while True:
                 received.append(await subscription.next_msg(timeout=0.3))
@@ -240,7 +240,7 @@ async def test_a_moved_deadline_fires_and_is_copied_to_the_log(old: OldInstallat
     created = await old.log.append(call_created(soon))
     await set_old_timer(old.js, soon.call_id, datetime.now(UTC) + timedelta(seconds=3), created.sequence)
     await migrate(old.client)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (fired := await old.log.last(TimerDue.subject_for(soon.call_id))):
             await asyncio.sleep(0.1)
     assert fired.envelope.source == "call-orchestrator"

@@ -79,12 +79,12 @@ async def start(nats_url: str, *what: str, **environment: str) -> asyncio.subpro
 async def test_a_service_listens_becomes_ready_and_stops_in_order_at_sigterm(nats_url: str) -> None:
     process = await start(nats_url)
     assert process.stdout
-    listening = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening['port']}") as http:
+    listening = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening['port']}", timeout=60) as http:
         for path in ("/health/live", "/health/ready", "/metrics"):
             assert (await http.get(path)).status_code == 200
     process.send_signal(signal.SIGTERM)
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, errors
     assert json.loads(output.splitlines()[-1])["event"] == "stopped"
 
@@ -95,12 +95,12 @@ async def test_a_waiting_handler_runs_on_uvloop_and_ends_at_sigterm(nats_url: st
     subject = f"call.status_changed.{dialing.subject.split('.')[2]}.dialing"
     await bus_client.jetstream().publish(subject, dialing.model_dump_json().encode())
     assert process.stdout
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (line := await process.stdout.readline()).startswith(b"waiting"):
             continue
     assert line == b"waiting on uvloop\n"
     process.send_signal(signal.SIGTERM)
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, errors
     assert b"left" in output.splitlines()
 
@@ -112,15 +112,15 @@ async def test_a_service_whose_server_is_gone_stops_in_order(tmp_path: Path) -> 
         await client.close()
         process = await start(nats_url)
         assert process.stdout
-        listening = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+        listening = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
         ready = f"http://127.0.0.1:{listening['port']}/health/ready"
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             assert (await http.get(ready)).status_code == 200
-    async with httpx.AsyncClient() as http, asyncio.timeout(30):
+    async with httpx.AsyncClient(timeout=60) as http, asyncio.timeout(60):
         while (await http.get(ready)).status_code != 503:
             await asyncio.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, errors
     assert json.loads(output.splitlines()[-1])["event"] == "stopped"
 
@@ -140,11 +140,11 @@ async def test_a_client_on_the_same_machine_cannot_choose_its_address(
 
     stop: asyncio.Future[asyncio.Event] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (line := capsys.readouterr().out):
             await asyncio.sleep(0.05)
     url = f"http://127.0.0.1:{json.loads(line)['port']}/client"
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         answer = await http.get(url, headers={"X-Forwarded-For": "203.0.113.9"})
     (await stop).set()
     await running
@@ -164,12 +164,12 @@ async def test_a_process_serves_a_limited_number_of_connections(
     monkeypatch.setattr(serve, "MAX_CONNECTIONS", 3)
     stop: asyncio.Future[asyncio.Event] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (line := capsys.readouterr().out):
             await asyncio.sleep(0.05)
     port = json.loads(line)["port"]
     statuses = []
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         idle = []
         for _ in range(3):
             statuses.append((await http.get(f"http://127.0.0.1:{port}/", headers={"Connection": "close"})).status_code)
@@ -183,7 +183,7 @@ async def test_a_process_serves_a_limited_number_of_connections(
 
 async def test_a_wrong_setting_is_named_and_stops_the_service(nats_url: str) -> None:
     process = await start(nats_url, MAX_RETRY_ATTEMPTS="many", DEFAULT_CALL_TIMEOUT="1")
-    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 2
     assert b"MAX_RETRY_ATTEMPTS: " in errors
     assert b"DEFAULT_CALL_TIMEOUT: " in errors
@@ -228,7 +228,7 @@ async def test_a_service_whose_connection_is_closed_for_good_ends_with_the_reaso
 
     closing = asyncio.create_task(end_connection())
     with pytest.raises(ConnectionClosed, match=reason):
-        await asyncio.wait_for(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build), 30)
+        await asyncio.wait_for(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build), 60)
     await closing
 
 

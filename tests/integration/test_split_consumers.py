@@ -34,7 +34,7 @@ async def handle(client: Client, count: int) -> None:
     name = ORCHESTRATOR_REQUESTS.name
     messages = await client.subscribe(ORCHESTRATOR_REQUESTS.deliver_subject, queue=name)
     for _ in range(count):
-        await (await messages.next_msg(timeout=10)).ack_sync()
+        await (await messages.next_msg(timeout=60)).ack_sync()
     await messages.unsubscribe()
 
 
@@ -84,7 +84,7 @@ async def test_the_new_consumer_delivers_a_command_that_the_old_one_had_not_ackn
     await use_the_old_consumer(js)
     await publish(js, REQUEST, RETRY, REQUEST, CANCEL)
     messages = await bus_client.subscribe(ORCHESTRATOR_REQUESTS.deliver_subject, queue=ORCHESTRATOR_REQUESTS.name)
-    delivered = [await messages.next_msg(timeout=10) for _ in range(4)]
+    delivered = [await messages.next_msg(timeout=60) for _ in range(4)]
     await delivered[0].ack_sync()
     await messages.unsubscribe()
     await provision(js)

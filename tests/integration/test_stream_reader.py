@@ -50,7 +50,7 @@ async def read_all(client: Client, *arguments: Any, **options: Any) -> list[int]
 async def follow_until(client: Client, filters: Sequence[str], end_sequence: int, start_sequence: int = 1) -> list[int]:
     """Follows until the message with `end_sequence`, and returns the sequences of all messages."""
     sequences: list[int] = []
-    async with asyncio.timeout(30), aclosing(follow(client, CALLS, filters, start_sequence=start_sequence)) as batches:
+    async with asyncio.timeout(60), aclosing(follow(client, CALLS, filters, start_sequence=start_sequence)) as batches:
         async for batch in batches:
             sequences += sequences_of(batch)
             if sequences[-1] >= end_sequence:
@@ -138,23 +138,25 @@ async def test_an_idle_follower_reads_no_page_of_what_does_not_match(
 ) -> None:
     monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 0.2)
     js, reader = bus_client.jetstream(), Reader(bus_client, CALLS, DIALS, start_sequence=1)
-    async with asyncio.timeout(20), reader.is_woken_by_live():
+    async with asyncio.timeout(60), reader.is_woken_by_live():
         dial = await js.publish("dial.placed.a", b"{}")
         assert sequences_of((await reader.next()).messages) == [dial.seq]
         begun = list(pages)
         for number in range(60):
             await js.publish(f"speech.heard.{number}", b"{}")
         assert (await reader.next()).messages == []
+        monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 3600)
         dial = await js.publish("dial.placed.b", b"{}")
         assert sequences_of((await reader.next()).messages) == [dial.seq]
     assert pages == begun, "the leader was asked once, and the live message follows directly"
 
 
 async def test_a_live_message_that_follows_directly_is_returned_without_a_request(
-    bus_client: Client, pages: list[int]
+    bus_client: Client, pages: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 3600)
     js, reader = bus_client.jetstream(), Reader(bus_client, QUEUE, QUEUE.subjects, start_sequence=1)
-    async with asyncio.timeout(20), reader.is_woken_by_live():
+    async with asyncio.timeout(60), reader.is_woken_by_live():
         await js.publish("queue.joined.a", b"first")
         assert sequences_of((await reader.next()).messages) == [1]
         begun = list(pages)
@@ -178,7 +180,7 @@ async def test_a_page_is_read_where_a_live_message_is_missing(
 
     original = Reader._receive
     monkeypatch.setattr(Reader, "_receive", lose_the_second)
-    async with asyncio.timeout(20), reader.is_woken_by_live():
+    async with asyncio.timeout(60), reader.is_woken_by_live():
         for number in range(4):
             await js.publish(f"queue.joined.{number}", b"{}")
         read = list[int]()
@@ -197,7 +199,7 @@ async def test_a_message_that_is_deleted_before_it_is_read_does_not_keep_a_reade
             await js.delete_msg(CALLS.name, 3)
         return await get_page(*arguments, start_sequence=start_sequence, **options)
 
-    async with asyncio.timeout(20), reader.is_woken_by_live():
+    async with asyncio.timeout(60), reader.is_woken_by_live():
         await js.publish("dial.placed.a", b"{}")
         assert sequences_of((await reader.next()).messages) == [1]
         monkeypatch.setattr(stream_scan, "get_page", delete_third)
@@ -238,7 +240,7 @@ async def test_a_follower_of_a_new_stream_asks_although_messages_wake_it(
             await js.publish("queue.joined.a", b"{}")
             await asyncio.sleep(0.1)
 
-    async with asyncio.timeout(30), reader.is_woken_by_live():
+    async with asyncio.timeout(60), reader.is_woken_by_live():
         for _ in range(1_000):
             await js.publish("queue.joined.a", b"{}")
         while (await reader.next()).messages:

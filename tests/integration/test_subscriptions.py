@@ -51,7 +51,7 @@ async def subscribed(nats_url: str, handle: Handle, consumer: Consumer = CONSUME
 
 async def only_dead_letter(client: Client) -> DeadLetter:
     """The first dead letter, once it is stored."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 message = await client.jetstream().get_msg(DEAD_LETTERS.name, 1)
@@ -67,7 +67,7 @@ async def dead_letters(client: Client) -> int:
 
 async def until_settled(client: Client) -> None:
     """Waits until the consumer has delivered everything and nothing waits for an acknowledgement."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             info = await client.jetstream().consumer_info(CALLS.name, CONSUMER.name)
             if not info.num_pending and not info.num_ack_pending:
@@ -284,10 +284,11 @@ async def test_a_dead_letter_that_cannot_be_stored_yet_is_stored_later(
 ) -> None:
     monkeypatch.setattr(leader_retry, "MAX_ELECTION_SECONDS", 0.0)
     await bus_client.jetstream().delete_stream(DEAD_LETTERS.name)
+    patient = replace(CONSUMER, backoff=(2.0, 10.0, 30.0))  # the stream is created before its last retry
     with capture_logs() as lines:
-        async with subscribed(nats_url, unexpected):
+        async with subscribed(nats_url, unexpected, patient):
             ack = await bus_client.jetstream().publish(SPEECH.subject, b"no JSON")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not [line for line in lines if line["event"] == "dead_letter_not_stored"]:
                     await asyncio.sleep(0.001)
             await bus_client.jetstream().add_stream(stream_config(DEAD_LETTERS))
@@ -359,6 +360,8 @@ async def test_messages_that_wait_for_a_worker_are_returned_when_the_service_sto
 ) -> None:
     """Another replica receives them at once, not after ``ack_wait``, which is far longer than this test."""
     consumer = replace(CONSUMER, workers=1)
+    long = consumer_config(replace(CONSUMER, ack_wait=600))
+    await bus_client.jetstream().add_consumer(CALLS.name, config=long)
     has_begun, may_end = asyncio.Event(), asyncio.Event()
     received: asyncio.Queue[int] = asyncio.Queue()
 
@@ -374,5 +377,5 @@ async def test_messages_that_wait_for_a_worker_are_returned_when_the_service_sto
         await has_begun.wait()
         await wait_until_processed(bus_client)
         asyncio.get_running_loop().call_later(0.2, may_end.set)
-    async with subscribed(nats_url, note), asyncio.timeout(CONSUMER.ack_wait / 2):
+    async with subscribed(nats_url, note), asyncio.timeout(120):
         assert sorted([await received.get() for _ in range(3)]) == sequences[1:]

@@ -46,6 +46,7 @@ async def running(nats_url: str, count: int, **settings: object) -> AsyncIterato
     async with AsyncExitStack() as stack:
         for _ in range(count):
             bus = await connect_bus(Service.ORCHESTRATOR, nats_url)
+            stack.push_async_callback(bus.client.close)
             await stack.enter_async_context(build(Settings.model_validate(settings), bus))
             stack.push_async_callback(bus.broker.stop)
             stack.push_async_callback(bus.before_drain.aclose)
@@ -81,7 +82,7 @@ async def outcome_of(client: Client, command: Event, headers: Mapping[str, str] 
     envelope = Envelope.of(id=str(uuid4()), source="test", time=datetime.now(UTC))
     outcomes = await client.subscribe(outcome_subject(envelope.id))
     await client.jetstream().publish(command.subject, command.body(), headers={**envelope.headers(), **(headers or {})})
-    message = await outcomes.next_msg(timeout=20)
+    message = await outcomes.next_msg(timeout=60)
     await outcomes.unsubscribe()
     return CommandOutcome.model_validate_json(message.data)
 
@@ -96,9 +97,16 @@ async def with_status(calls: EventLog, ids: list[UUID], status: CallStatus) -> l
 
 
 async def until(what: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await what():
             await asyncio.sleep(0.02)
+
+
+async def until_created(calls: EventLog, ids: list[UUID]) -> None:
+    async def created() -> bool:
+        return all([await call_of(calls, i) for i in ids])
+
+    await until(created)
 
 
 async def until_queued(calls: EventLog, ids: list[UUID]) -> None:

@@ -5,6 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamManager
+from nats.js.api import StreamInfo
 from tests.builders.calls import NOW, a_call
 from tests.integration.call_orchestrator.conftest import (
     Ask,
@@ -252,6 +255,24 @@ async def test_a_lost_queue_is_rebuilt_from_the_log(
     async with running(nats_url, 2, **limits):
         await end(calls, first)
         await until_dialing(calls, waiting, 1)
+
+
+async def test_a_replica_that_starts_while_the_queue_does_not_answer_asks_again(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the loss of a node, or while the server stands still."""
+    stream_info, unanswered = JetStreamManager.stream_info, [QUEUE.name]
+
+    async def without_answer(self: JetStreamManager, name: str, *rest: object) -> StreamInfo:
+        if name in unanswered:
+            unanswered.remove(name)
+            raise NatsTimeout
+        return await stream_info(self, name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(JetStreamManager, "stream_info", without_answer)
+    async with running(nats_url, 1, twilio_calls_per_second=100):
+        await until_dialing(calls, await ask("reminders", 1), 1)
+    assert unanswered == []
 
 
 async def test_a_lost_queue_is_rebuilt_with_calls_whose_metadata_was_changed_while_they_waited(

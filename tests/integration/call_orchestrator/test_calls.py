@@ -274,7 +274,7 @@ async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next
     js = bus_client.jetstream()
     await js.publish("call.requested", b'{"campaign_id": "c", "phone_number": "12", "surprise": 1}')
     assert (await outcome_of(bus_client, requested())).accepted
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await js.stream_info(DEAD_LETTERS.name)).state.messages < 1:
             await asyncio.sleep(0.02)
     dead_letter = await js.get_msg(DEAD_LETTERS.name, 1)

@@ -90,7 +90,7 @@ async def taking(
     await bus.client.flush()
     try:
         for delay in delays:
-            await (await taken.next_msg(timeout=10)).nak(delay=delay)
+            await (await taken.next_msg(timeout=60)).nak(delay=delay)
         yield
     finally:
         await bus.client.close()
@@ -142,7 +142,7 @@ async def test_a_cancel_before_its_request_in_stream_order_is_refused(
     await bus_client.jetstream().publish(cancel.subject, cancel.model_dump_json().encode(), headers=headers)
     await publish(bus_client, [requested("r-1", LATER)])
     async with running(nats_url, 2, **LIMITS):
-        outcome = CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=20)).data)
+        outcome = CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=60)).data)
         await until_handled(bus_client)
     assert (outcome.accepted, outcome.code) == (False, RefusalCode.NO_SUCH_CALL)
     assert [event.event_name for event in await decisions(calls, call_id)] == ["call.created"]
@@ -154,7 +154,7 @@ async def test_a_cancel_of_no_call_is_refused_only_when_every_earlier_request_is
     blocking = await connect_bus(Service.ORCHESTRATOR, nats_url)
     await publish(bus_client, [requested("r-1", LATER), requested("r-2", LATER)])
     blocked = await blocking.client.subscribe(ORCHESTRATOR_REQUESTS.deliver_subject, queue=ORCHESTRATOR_REQUESTS.name)
-    earlier = [await blocked.next_msg(timeout=10) for _ in range(2)]  # handled by no replica until they are returned
+    earlier = [await blocked.next_msg(timeout=60) for _ in range(2)]  # handled by no replica until they are returned
     unknown, known = call_id_of("never"), call_id_of("r-1")
     outcomes = {call_id: await bus_client.subscribe(outcome_subject(str(call_id))) for call_id in (unknown, known)}
     async with running(nats_url, 1, **LIMITS):
@@ -174,7 +174,7 @@ async def test_a_cancel_of_no_call_is_refused_only_when_every_earlier_request_is
         for message in earlier:
             await message.nak()
         received = [
-            CommandOutcome.model_validate_json((await outcome.next_msg(timeout=30)).data)
+            CommandOutcome.model_validate_json((await outcome.next_msg(timeout=60)).data)
             for outcome in outcomes.values()
         ]
         assert [(outcome.accepted, outcome.status) for outcome in received] == [
@@ -195,7 +195,7 @@ async def test_a_cancel_is_decided_while_thousands_of_requests_and_their_cancels
     await js.add_consumer(REQUESTS.name, config=config)
     await publish(bus_client, [requested(name) for name in names])
     blocked = await bus_client.subscribe(ORCHESTRATOR_REQUESTS.deliver_subject, queue=ORCHESTRATOR_REQUESTS.name)
-    assert await blocked.next_msg(timeout=20)  # the server delivers no other request until this one is acknowledged
+    assert await blocked.next_msg(timeout=60)  # the server delivers no other request until this one is acknowledged
     await publish(bus_client, [CallCancelRequested(call_id=call_id_of(name)) for name in names[:500]])
     cancel = CallCancelRequested(call_id=call_id_of("r-1"))
     await publish(bus_client, [cancel])

@@ -276,11 +276,11 @@ async def test_a_command_for_a_list_is_erased_and_recorded_and_verify_knows_the_
     sealed = await bus_client.subscribe(outcome_subject("sealed"))
     block = NumberBlockRequested(number_digest=PERSON, phone_number=NUMBER)
     await log.append(block, event_id="sealed", person=PERSON)
-    assert CommandOutcome.model_validate_json((await sealed.next_msg(timeout=20)).data).accepted
+    assert CommandOutcome.model_validate_json((await sealed.next_msg(timeout=60)).data).accepted
     wrong = await outcome_of(bus_client, block.model_copy(update={"number_digest": DIGEST}))
     refused = await bus_client.subscribe(outcome_subject("refused"))
     await log.append(requested(request_id="r-2"), event_id="refused", person=PERSON)
-    assert b"do-not-call" in (await refused.next_msg(timeout=20)).data
+    assert b"do-not-call" in (await refused.next_msg(timeout=60)).data
     unblock = NumberUnblockRequested(number_digest=PERSON)
     assert [wrong.accepted, (await outcome_of(bus_client, unblock)).accepted] == [False, True]
     await until(lambda: is_left(bus_client, requested()))

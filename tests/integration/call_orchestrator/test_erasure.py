@@ -447,7 +447,7 @@ async def test_a_sealed_change_that_an_erasure_overtakes_is_refused(
         await requests.append(change, event_id=id, person=PERSON)
     await keyring.destroy(PERSON)
     async with running(nats_url, 1):
-        refused = [CommandOutcome.model_validate_json((await one.next_msg(timeout=20)).data) for one in outcomes]
+        refused = [CommandOutcome.model_validate_json((await one.next_msg(timeout=60)).data) for one in outcomes]
     reason = "phone_number: the person was erased before the request was decided"
     assert [(one.accepted, one.reasons) for one in refused] == [(False, (reason,))] * 2
     assert (await bus_client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 0
@@ -466,7 +466,7 @@ async def test_a_sealed_request_that_an_erasure_overtakes_is_refused_and_a_list_
     await keyring.destroy(PERSON)
     async with running(nats_url, 1):
         refused, listed = [
-            CommandOutcome.model_validate_json((await one.next_msg(timeout=20)).data) for one in outcomes
+            CommandOutcome.model_validate_json((await one.next_msg(timeout=60)).data) for one in outcomes
         ]
     assert refused.reasons == ("phone_number: the person was erased before the request was decided",)
     assert listed.accepted, listed.reasons

@@ -71,7 +71,7 @@ async def test_a_call_that_is_created_in_closed_hours_is_due_when_they_open(
         )
         refused = await outcome_of(bus_client, contradictory)
         query = CallingTimesQuery(campaign_id="spring", country="US", regions=("NY",), zones=("America/New_York",))
-        answer = await bus_client.request(query.subject, query.model_dump_json().encode())
+        answer = await bus_client.request(query.subject, query.model_dump_json().encode(), timeout=60)
     assert refused.reasons == ("purpose: its campaign is for service; leave purpose out, or use another campaign",)
     times = CallingTimes.model_validate_json(answer.data)
     assert times.first_at

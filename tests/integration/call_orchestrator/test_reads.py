@@ -67,7 +67,7 @@ async def recorded(client: Client) -> AsyncIterator[Traffic]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.02)
 

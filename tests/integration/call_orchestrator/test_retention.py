@@ -149,7 +149,7 @@ class Installation:
         """Sends a request as edge does. Returns when the server stored it, and its outcome."""
         outcomes = await self.client.subscribe(outcome_subject(id := str(uuid4())))
         stored = await self.requests.append(one, event_id=id, person=PERSON)
-        outcome = CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=20)).data)
+        outcome = CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=60)).data)
         message = await self.client.jetstream().get_msg(REQUESTS.name, stored.sequence)
         assert message.time
         return message.time, outcome

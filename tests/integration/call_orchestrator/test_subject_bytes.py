@@ -26,7 +26,7 @@ async def test_a_command_with_such_a_subject_becomes_a_dead_letter_and_the_next_
     js = bus_client.jetstream()
     async with running(nats_url, 1):
         await publish_raw(nats_url, b"call.cancel_requested.\xff\xfe")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (await js.stream_info(DEAD_LETTERS.name)).state.messages:
                 await asyncio.sleep(0.05)
         outcome = await outcome_of(bus_client, CallCancelRequested.model_validate({"call_id": "0" * 32}))

@@ -364,7 +364,7 @@ async def test_contacts_that_a_dead_replica_had_taken_are_called_by_another_one(
         await accept(bus_client, CREATE)
     await contacts.add(*range(0, 20, 2))
     dead = NatsContactQueue(bus_client)
-    lost = await dead.take("spring", callee_of(number(0)).zone_group, 4, 5.0)
+    lost = await dead.take("spring", callee_of(number(0)).zone_group, 4, 60.0)
     assert len(lost) == 4
     async with running(nats_url, 2, **LIMITS):
         await accept(bus_client, START)
@@ -378,7 +378,7 @@ async def test_the_contacts_that_wait_are_counted_after_the_server_was_killed(tm
         await provision(client.jetstream())
         contacts, queue, zone_group = Contacts(client), NatsContactQueue(client), callee_of(number(0)).zone_group
         await contacts.add(*range(0, 12, 2))
-        for taken in await queue.take("spring", zone_group, 6, 5.0):
+        for taken in await queue.take("spring", zone_group, 6, 60.0):
             await taken.acknowledge()
         await until(contacts.is_empty)
         server.kill()
@@ -391,7 +391,7 @@ async def test_the_contacts_that_wait_are_counted_after_the_server_was_killed(tm
         await contacts.add(12, 14, 16)
         end = await queue.last_sequence()
         assert await queue.count("spring", end) == 3
-        await queue.take("spring", zone_group, 1, 5.0)
+        await queue.take("spring", zone_group, 1, 60.0)
         assert await queue.count("spring", end) == 3
         assert await queue.count("spring", end - 1) == 2
         assert await queue.count("other", end) == 0

@@ -52,7 +52,7 @@ def mongo_url(mongo_url: str) -> str:
 
 @pytest.fixture
 async def database(mongo_url: str) -> AsyncIterator[Database]:
-    client = connect(mongo_url)
+    client = connect(mongo_url, collection_seconds=60)
     database = client[f"test_{uuid4().hex}"]
     yield database
     await client.drop_database(database.name)

@@ -118,7 +118,7 @@ async def test_a_batch_of_a_killed_replica_is_counted_once(
     monkeypatch.setattr(subscriber, "MAX_SILENT_SECONDS", 1.0)
     await store.prepare()
     end_sequence = await journal("survey/1", "completed")
-    killed = connect(mongo_url)
+    killed = connect(mongo_url, collection_seconds=60)
     session = killed.start_session()
     other = Store(killed, store._database.name)
     await other.writers.register(session)

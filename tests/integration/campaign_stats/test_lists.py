@@ -225,14 +225,14 @@ async def test_a_query_that_reads_too_many_calls_is_refused_with_a_remedy(
 
     monkeypatch.setattr(lists, "list_calls", too_long)
     async with replica():
-        answer = await bus_client.request(CallListQuery.subject, b'{"limit": 1}', timeout=10)
+        answer = await bus_client.request(CallListQuery.subject, b'{"limit": 1}', timeout=60)
     headers = answer.headers or {}
     assert headers["Nats-Service-Error-Code"] == "503"
     assert "name a campaign" in headers["Nats-Service-Error"]
 
 
 async def asked(client: Client, query: CallListQuery | CampaignListQuery) -> bytes:
-    answer = await client.request(query.subject, query.model_dump_json().encode(), timeout=10)
+    answer = await client.request(query.subject, query.model_dump_json().encode(), timeout=60)
     assert "Nats-Service-Error" not in (answer.headers or {})
     return answer.data
 
@@ -282,5 +282,5 @@ async def test_lists_are_answered_over_nats(
 )
 async def test_an_invalid_query_is_refused(replica: Replica, bus_client: Client, subject: str, body: bytes) -> None:
     async with replica():
-        answer = await bus_client.request(subject, body, timeout=10)
+        answer = await bus_client.request(subject, body, timeout=60)
     assert (answer.headers or {})["Nats-Service-Error-Code"] == "400"

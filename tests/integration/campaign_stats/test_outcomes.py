@@ -173,8 +173,8 @@ async def test_outcomes_are_answered_over_nats(
         await followed(await journal("reminders/1", "busy, then completed"))
         at = CALL.status_changed_at
         query = asked(Interval.HOUR, at - timedelta(hours=1), at + timedelta(hours=1), "reminders")
-        message = await bus_client.request(query.subject, query.model_dump_json().encode(), timeout=10)
-        wrong = await bus_client.request(query.subject, b'{"interval": "1s"}', timeout=10)
+        message = await bus_client.request(query.subject, query.model_dump_json().encode(), timeout=60)
+        wrong = await bus_client.request(query.subject, b'{"interval": "1s"}', timeout=60)
     answer = Outcomes.model_validate_json(message.data)
     [point] = answer.points
     assert (point.attempts, point.retried, point.completed) == (2, 1, 1)

@@ -23,7 +23,7 @@ def query(identity: str, **fields: Any) -> ProviderCallsQuery:
 
 
 async def asked(client: Client, wanted: ProviderCallsQuery) -> list[tuple[object, tuple[str, ...]]]:
-    answer = await client.request(wanted.subject, wanted.model_dump_json().encode(), timeout=10)
+    answer = await client.request(wanted.subject, wanted.model_dump_json().encode(), timeout=60)
     found = CallList.model_validate_json(answer.data)
     return [(call.call_id, call.provider_call_ids) for call in found.calls]
 

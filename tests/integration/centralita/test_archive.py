@@ -163,7 +163,7 @@ async def filled(log: Log) -> Log:
 
 @pytest.fixture
 async def database(mongo_url: str) -> AsyncIterator[Database]:
-    client = connect(mongo_url)
+    client = connect(mongo_url, collection_seconds=60)
     found = client[f"test_{uuid4().hex}"]
     yield found
     for name in (found.name, f"{found.name}_rebuild"):

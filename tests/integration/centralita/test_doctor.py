@@ -225,7 +225,7 @@ async def test_the_checks_place_no_call(
     bus_client: Client, nats_url: str, settings: dict[str, str], vendors: Simulators, tmp_path: Path
 ) -> None:
     await findings(nats_url, settings, tmp_path)
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         ledger = (await http.get(f"{vendors.twilio_url}/_simulator/ledger")).json()
     assert ledger["calls"] == []
 

@@ -53,7 +53,7 @@ def documents_then() -> Documents:
 
 @pytest.fixture
 async def database(mongo_url: str) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
-    client = connect(mongo_url)
+    client = connect(mongo_url, collection_seconds=60)
     found = client[f"test_{uuid4().hex}"]
     yield found
     await client.drop_database(found.name)

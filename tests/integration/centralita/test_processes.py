@@ -24,7 +24,7 @@ async def test_a_killed_nats_server_starts_again_with_its_port_and_its_data(tmp_
         server.kill()
         await asyncio.to_thread(server.start)
         assert server.url == url
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not client.is_connected:
                 await asyncio.sleep(0.05)
         assert (await js.get_last_msg("S", "s")).data == b"stored"
@@ -67,14 +67,14 @@ async def test_a_paused_process_does_nothing_until_it_is_resumed(tmp_path: Path)
 
 
 async def wait_for_more(process: SupervisedProcess, output: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while process.output() == output:
             await asyncio.sleep(0.01)
 
 
 async def settled_output(process: SupervisedProcess) -> str:
     """Returns the output once it no longer grows."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             output = process.output()
             await asyncio.sleep(0.2)

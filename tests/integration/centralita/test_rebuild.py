@@ -48,7 +48,7 @@ def kill_at(stage: str, min_done: int | None = None) -> Progress:
 
 @pytest.fixture
 async def database(mongo_url: str) -> AsyncIterator[Database]:
-    client = connect(mongo_url)
+    client = connect(mongo_url, collection_seconds=60)
     found = client[f"test_{uuid4().hex}"]
     yield found
     for name in (found.name, f"{found.name}_rebuild"):

@@ -175,7 +175,7 @@ async def test_a_target_with_a_subscribed_dialer_is_refused_without_force(export
         await import_file(bus_client, exported, speed=None)
     assert await message_counts(bus_client) == [0, 0]
     await import_file(bus_client, exported, speed=None, force=True)
-    assert (await subscription.next_msg(timeout=5)).subject.startswith("call.status_changed.")
+    assert (await subscription.next_msg(timeout=60)).subject.startswith("call.status_changed.")
 
 
 async def test_an_import_publishes_at_the_given_speed(exported: Path, bus_client: Client) -> None:

@@ -321,7 +321,7 @@ async def test_the_end_of_a_message_stays_and_a_waiting_contact_can_be_taken(old
     state = await get_of_leader(old.client, NUMBERS.name, 2)
     assert 3000 < int(state.headers["Nats-TTL"].removesuffix("s")) <= 3600
     consumer = await old.js.pull_subscribe("contact.added.>", "taking", stream=CONTACTS.name)
-    [taken] = await consumer.fetch(1, timeout=20)
+    [taken] = await consumer.fetch(1, timeout=60)
     await taken.ack_sync()
     assert (await old.js.stream_info(CONTACTS.name)).state.messages == 0
 

@@ -80,7 +80,7 @@ async def model_server() -> AsyncIterator[ModelServer]:
 @pytest.fixture
 def deadline_seconds() -> float:
     """The deadline of a turn; a test overrides it by parametrizing."""
-    return 5.0
+    return 60.0
 
 
 @pytest.fixture

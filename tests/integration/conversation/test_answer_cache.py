@@ -24,7 +24,7 @@ def counted(name: str) -> float:
 
 def use_cache(active_call: ActiveCall, bucket: KeyValue, expiry_seconds: int) -> None:
     cache = NatsAnswerCache(bucket, expiry_seconds=expiry_seconds)
-    active_call.turns = Turns(active_call.log, active_call.models, cache, deadline_seconds=5)
+    active_call.turns = Turns(active_call.log, active_call.models, cache, deadline_seconds=60)
 
 
 @pytest.fixture
@@ -98,8 +98,8 @@ async def test_an_answer_expires(active_call: ActiveCall, model_server: ModelSer
     use_cache(active_call, bucket, expiry_seconds=1)
     model_server.prepare("Soy el asistente.")
     await active_call.callee_says(1, QUESTION)
-    assert (await bucket.status()).values == 1
-    async with asyncio.timeout(20):
+    assert (await bucket.status()).stream_info.state.last_seq >= 1, "it was stored, and may have expired"
+    async with asyncio.timeout(60):
         while (await bucket.status()).values:
             await asyncio.sleep(0.1)
     await become_another_call(active_call)

@@ -26,7 +26,11 @@ async def simulators() -> AsyncIterator[Simulators]:
 @pytest.fixture(autouse=True)
 async def replicas(nats_url: str, active_call: ActiveCall, simulators: Simulators) -> AsyncIterator[int]:
     """Runs two replicas. `active_call` comes first, because it provisions the streams."""
-    settings = Settings(openai_api_key=SecretStr("sk-fictional"), openai_base_url=HttpUrl(simulators.openai_url))
+    settings = Settings(
+        openai_api_key=SecretStr("sk-fictional"),
+        openai_base_url=HttpUrl(simulators.openai_url),
+        turn_deadline_seconds=20,
+    )
     async with AsyncExitStack() as stack:
         for _ in range(2):
             bus = await connect_bus(Service.CONVERSATION, nats_url)
@@ -38,7 +42,7 @@ async def replicas(nats_url: str, active_call: ActiveCall, simulators: Simulator
 
 async def wait_for_reply(active_call: ActiveCall, turn: int) -> ReplyGenerated:
     """Waits for the reply that closes a turn and returns it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for reply in await active_call.events(ReplyGenerated):
                 if reply.turn == turn:
@@ -65,7 +69,7 @@ async def wait_for_ending(active_call: ActiveCall, reply: ReplyGenerated) -> boo
     """Returns whether this reply ends the call, and then waits for the ending, which is appended after it."""
     if not any(call.name == "end_call" for call in reply.tool_calls):
         return False
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await active_call.events(ConversationEnded):
             await asyncio.sleep(0.02)
     return True

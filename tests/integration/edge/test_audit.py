@@ -134,7 +134,7 @@ async def test_the_outcome_that_comes_after_the_202_is_the_last_entry(
     asked = await bus_client.subscribe("call.requested")
     answer = await as_("desk").post("/api/v1/calls", json=body)
     assert answer.status_code == 202
-    command_id = ((await asked.next_msg()).headers or {})["Nats-Msg-Id"]
+    command_id = ((await asked.next_msg(timeout=60)).headers or {})["Nats-Msg-Id"]
     reason = "100 calls wait for a slot already (MAX_BACKLOG)"
     outcome = CommandOutcome(accepted=is_accepted, reasons=() if is_accepted else (reason,))
     with capture_logs() as lines:

@@ -107,6 +107,7 @@ async def test_streams_that_are_not_read_end_and_those_that_are_read_miss_nothin
     monkeypatch.setattr(event_streams, "MAX_STREAMS_PER_KEY", CLIENTS + 1)
     for client in clients:
         await stuck(client, url, f"GET {PATH}?call_id={talking.call_id}")
+    monkeypatch.setattr(slow_readers, "SEND_SECONDS", 60)
     async with opened(edge, call_id=talking.call_id) as events:
         history = await take(events, 2)
         received = []

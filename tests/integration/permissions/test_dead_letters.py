@@ -54,7 +54,7 @@ async def test_every_message_that_can_have_become_a_dead_letter_is_resent(
     sequence = await store_dead_letter(admin.client, subject=subject, body=body)
     async with dead_letter_process(access.url(address, DEAD_LETTER_USER)):
         command = RetryDeadLetter(sequence=sequence).model_dump_json().encode()
-        reply = await edge.client.request(RetryDeadLetter.subject, command, timeout=20)
+        reply = await edge.client.request(RetryDeadLetter.subject, command, timeout=60)
     outcome = DeadLetterOutcome.model_validate_json(reply.data)
     assert edge.refused == []
     if subject.startswith("number.unblock_requested."):  # it could undo an entry that was made since
@@ -71,9 +71,9 @@ async def test_the_edge_lists_and_drops_dead_letters_without_reading_them(
     sequence = await store_dead_letter(admin.client)
     async with dead_letter_process(access.url(address, DEAD_LETTER_USER)):
         query = DeadLetterListQuery(after_sequence=sequence - 1).model_dump_json().encode()
-        listed = json.loads((await edge.client.request(DeadLetterListQuery.subject, query, timeout=20)).data)
+        listed = json.loads((await edge.client.request(DeadLetterListQuery.subject, query, timeout=60)).data)
         command = DropDeadLetter(sequence=sequence).model_dump_json().encode()
-        dropped = json.loads((await edge.client.request(DropDeadLetter.subject, command, timeout=20)).data)
+        dropped = json.loads((await edge.client.request(DropDeadLetter.subject, command, timeout=60)).data)
     assert [one["sequence"] for one in listed["dead_letters"]] == [sequence]
     assert dropped["reason"] is None
     closed = [f"$JS.API.{verb}.{DEAD_LETTERS.name}" for verb in ("STREAM.MSG.GET", "DIRECT.GET", "STREAM.MSG.DELETE")]

@@ -77,10 +77,10 @@ async def test_an_upstream_system_cannot_delete_requests_by_rollup(connect: "Con
 async def test_the_permissions_of_a_user_are_sent_to_that_user_and_not_to_the_log(connect: "Connect") -> None:
     upstream, admin = await connect(Service.UPSTREAM), await connect(ADMIN)
     before = await last_sequence(admin.client, CALLS.name)
-    answer = json.loads((await upstream.client.request(OWN_PERMISSIONS, timeout=5)).data)["data"]
+    answer = json.loads((await upstream.client.request(OWN_PERMISSIONS, timeout=60)).data)["data"]
     assert (answer["user"], answer["account"]) == (Service.UPSTREAM, THEIRS)
     await upstream.client.publish(OWN_PERMISSIONS, reply=f"call.created.{uuid4()}.pending")
-    await upstream.client.request(OWN_PERMISSIONS, timeout=5)
+    await upstream.client.request(OWN_PERMISSIONS, timeout=60)
     assert await last_sequence(admin.client, CALLS.name) == before
     assert upstream.refused == []
 
@@ -96,9 +96,9 @@ async def test_the_sender_of_a_request_receives_its_outcome(connect: "Connect") 
     senders = (upstream, edge, operator)
     outcomes = [await sender.client.subscribe(outcome_subject("message-1")) for sender in senders]
     await asyncio.gather(*(wait_until_processed(sender.client) for sender in senders))
-    assert (await upstream.client.request(CALL_REQUEST, b"{}", timeout=5)).data == b"accepted"
+    assert (await upstream.client.request(CALL_REQUEST, b"{}", timeout=60)).data == b"accepted"
     await orchestrator.client.publish(outcome_subject("message-1"), b"outcome")
-    assert [(await outcome.next_msg(timeout=5)).data for outcome in outcomes] == [b"outcome"] * 3
+    assert [(await outcome.next_msg(timeout=60)).data for outcome in outcomes] == [b"outcome"] * 3
     assert [sender.refused for sender in (*senders, orchestrator)] == [[], [], [], []]
 
 
@@ -129,7 +129,7 @@ async def test_the_operator_reads_every_stream(connect: "Connect") -> None:
     live = await operator.client.subscribe("call.>")
     await wait_until_processed(operator.client)
     await admin.js.publish(REQUEST.subject, b"{}")
-    assert (await live.next_msg(timeout=5)).subject == REQUEST.subject
+    assert (await live.next_msg(timeout=60)).subject == REQUEST.subject
     assert operator.refused == []
 
 

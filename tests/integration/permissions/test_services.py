@@ -101,7 +101,7 @@ async def test_a_service_receives_the_stored_messages_that_it_follows(service: S
             await wait_until_processed(connection.client)
             subject = filters.replace("campaign.*", "campaign.paused").replace("*", "x")
             stored = await admin.js.publish(subject, b"{}")
-            message = await live.next_msg(timeout=5)
+            message = await live.next_msg(timeout=60)
             assert message.subject == stream.live(subject)
             assert message.headers == {
                 **(message.headers or {}),
@@ -207,7 +207,7 @@ async def test_the_orchestrator_alone_takes_contacts_and_removes_those_of_a_camp
     config = ConsumerConfig(durable_name="c-g", filter_subject=ContactAdded.subjects("c", "g"))
     await orchestrator.js.add_consumer(CONTACTS.name, config)
     pulled = await orchestrator.js.pull_subscribe_bind(durable="c-g", stream=CONTACTS.name)
-    (message,) = await pulled.fetch(1, timeout=5)
+    (message,) = await pulled.fetch(1, timeout=60)
     await message.ack_sync()
     assert await orchestrator.js.delete_consumer(CONTACTS.name, "c-g")
     assert await orchestrator.js.purge_stream(CONTACTS.name, subject=ContactAdded.subjects("c"))

@@ -145,7 +145,7 @@ class SimulatedTwilio:
         return next(call for call in self.ledger.calls if call.sid == sid)
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.005)
 
@@ -190,7 +190,7 @@ async def running_twilio(
         application.url = await stack.enter_async_context(serving(application.app(), "127.0.0.1", 0))
         url = await stack.enter_async_context(serving(faults.middleware("twilio", app), "127.0.0.1", 0))
         http = await stack.enter_async_context(RedirectedHttpClient(url))
-        control = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
+        control = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
         api = Client(ACCOUNT_SID, AUTH_TOKEN, http_client=http)
         yield SimulatedTwilio(url, api, app.state.ledger, application, control)
 

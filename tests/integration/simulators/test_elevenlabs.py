@@ -25,7 +25,7 @@ KILOBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320) 
 @contextlib.asynccontextmanager
 async def speech(**settings: Any) -> AsyncIterator[AsyncElevenLabs]:
     app = create_app(**{"speed": 50.0, **settings})
-    async with serving(app, "127.0.0.1") as origin, httpx.AsyncClient() as http:
+    async with serving(app, "127.0.0.1") as origin, httpx.AsyncClient(timeout=60) as http:
         yield AsyncElevenLabs(base_url=origin, api_key="fictional", httpx_client=http)
 
 
@@ -138,7 +138,7 @@ async def test_a_wrong_key_is_refused() -> None:
 
 
 async def test_a_missing_key_is_refused() -> None:
-    async with serving(create_app(), "127.0.0.1") as origin, httpx.AsyncClient(base_url=origin) as http:
+    async with serving(create_app(), "127.0.0.1") as origin, httpx.AsyncClient(base_url=origin, timeout=60) as http:
         response = await http.post("/v1/text-to-speech/Rachel", json={"text": SENTENCE})
     assert (response.status_code, response.json()["detail"]["status"]) == (401, "needs_authorization")
 
@@ -167,7 +167,7 @@ async def test_an_unknown_output_format_is_answered_with_422() -> None:
 
 
 async def test_a_body_without_text_is_answered_with_422() -> None:
-    async with serving(create_app(), "127.0.0.1") as origin, httpx.AsyncClient(base_url=origin) as http:
+    async with serving(create_app(), "127.0.0.1") as origin, httpx.AsyncClient(base_url=origin, timeout=60) as http:
         response = await http.post("/v1/text-to-speech/Rachel/stream", json={}, headers={"xi-api-key": "fictional"})
     assert response.status_code == 422
     assert [(item["type"], item["loc"]) for item in response.json()["detail"]] == [("missing", ["body", "text"])]
@@ -191,7 +191,7 @@ async def test_an_abandoned_stream_no_longer_counts_towards_the_concurrency_limi
         assert await anext(pieces)
         await pieces.aclose()
         is_released = False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not is_released:
                 await asyncio.sleep(0.02)
                 is_released = await _can_synthesize(client)

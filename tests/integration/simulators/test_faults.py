@@ -36,7 +36,7 @@ async def model_with(plan: FaultPlan) -> AsyncIterator[openai.AsyncOpenAI]:
 @contextlib.asynccontextmanager
 async def speech_with(plan: FaultPlan) -> AsyncIterator[AsyncElevenLabs]:
     app = plan.middleware("elevenlabs", elevenlabs_simulator.create_app(speed=100))
-    async with serving(app, "127.0.0.1") as origin, httpx.AsyncClient() as http:
+    async with serving(app, "127.0.0.1") as origin, httpx.AsyncClient(timeout=60) as http:
         yield AsyncElevenLabs(base_url=origin, api_key="fictional", httpx_client=http)
 
 
@@ -52,7 +52,7 @@ async def recorder_with(plan: FaultPlan) -> AsyncIterator[tuple[list[str], httpx
 
     routes = [Route(path, handle, methods=["GET", "POST"]) for path in ("/Calls.json", "/_simulator/ledger")]
     app = plan.middleware("twilio", Starlette(routes=routes))
-    async with serving(app, "127.0.0.1") as origin, httpx.AsyncClient(base_url=origin) as client:
+    async with serving(app, "127.0.0.1") as origin, httpx.AsyncClient(base_url=origin, timeout=60) as client:
         yield processed, client
 
 

@@ -84,7 +84,7 @@ async def test_the_event_stream_ends_with_done() -> None:
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
     async with (
         serving(create_app(speed=100), "127.0.0.1") as origin,
-        httpx.AsyncClient(base_url=origin, headers={"Authorization": "Bearer sk-fictional"}) as http,
+        httpx.AsyncClient(base_url=origin, headers={"Authorization": "Bearer sk-fictional"}, timeout=60) as http,
     ):
         response = await http.post("/v1/chat/completions", json=body)
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -170,7 +170,7 @@ async def test_an_invalid_request_is_answered_with_the_name_of_its_field() -> No
 async def test_a_missing_field_and_broken_json_are_answered_with_400() -> None:
     async with model() as client:
         headers = {"Authorization": "Bearer sk-fictional"}
-        async with httpx.AsyncClient(base_url=str(client.base_url), headers=headers) as http:
+        async with httpx.AsyncClient(base_url=str(client.base_url), headers=headers, timeout=60) as http:
             missing = await http.post("/chat/completions", json={"model": "gpt-4o"})
             broken = await http.post("/chat/completions", content=b"{")
     assert (missing.status_code, missing.json()["error"]["code"]) == (400, "missing_required_parameter")

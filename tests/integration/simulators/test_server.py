@@ -52,7 +52,7 @@ async def dial(client: Client) -> str:
 
 
 async def dialled_sids(simulators: Simulators) -> list[str]:
-    async with httpx.AsyncClient(base_url=simulators.twilio_url) as http:
+    async with httpx.AsyncClient(base_url=simulators.twilio_url, timeout=60) as http:
         return [call["sid"] for call in (await http.get("/_simulator/ledger")).json()["calls"]]
 
 
@@ -100,7 +100,7 @@ async def test_a_create_request_whose_answer_is_cut_was_dialled() -> None:
 async def test_the_control_route_sets_faults_for_all_vendors_and_a_reset_removes_them() -> None:
     async with (
         running(speed=50) as simulators,
-        httpx.AsyncClient(base_url=simulators.twilio_url) as control,
+        httpx.AsyncClient(base_url=simulators.twilio_url, timeout=60) as control,
         openai.AsyncOpenAI(base_url=simulators.openai_url, api_key="sk-fictional", max_retries=0) as model,
     ):
         rules = [{"target": "openai", "kind": "status", "status": 503}]
@@ -112,7 +112,10 @@ async def test_the_control_route_sets_faults_for_all_vendors_and_a_reset_removes
 
 
 async def test_the_control_route_refuses_an_invalid_rule() -> None:
-    async with running(speed=50) as simulators, httpx.AsyncClient(base_url=simulators.twilio_url) as control:
+    async with (
+        running(speed=50) as simulators,
+        httpx.AsyncClient(base_url=simulators.twilio_url, timeout=60) as control,
+    ):
         response = await control.put("/_simulator/faults", json=[{"target": "unknown-vendor", "kind": "reset"}])
         assert response.status_code == 422
         assert simulators.faults.rules == ()
@@ -126,7 +129,7 @@ async def test_no_task_is_left_after_the_end_even_with_a_call_in_progress() -> N
 
 
 async def test_a_request_that_outlives_the_shutdown_is_reset(caplog: pytest.LogCaptureFixture) -> None:
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         async with running() as simulators:
             simulators.faults.rules = [FaultRule(target="openai", kind="latency", seconds=60)]
             waiting = asyncio.create_task(http.get(f"{simulators.openai_url}/models"))
@@ -197,7 +200,7 @@ async def test_the_command_serves_all_vendors_until_a_signal_and_exits_with_0(nu
     async with command("--seed", "7", "--speed", "20", "--behaviours", "human=0.6,busy=0.4") as process:
         printed = await printed_urls(process)
         assert set(printed) == {"twilio", "elevenlabs", "openai"}
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             assert (await http.get(f"{printed['twilio']}/_simulator/ledger")).json()["calls"] == []
             assert (await http.get(f"{printed['openai']}/models")).status_code == 401
             assert (await http.get(f"{printed['elevenlabs']}/v1/user")).status_code == 401

@@ -198,7 +198,7 @@ def test_an_unknown_behaviour_is_refused(make_simulator: Callable[..., Any]) -> 
 
 
 async def test_the_control_routes_need_no_credential_but_the_api_does(simulator: "SimulatedTwilio") -> None:
-    async with httpx.AsyncClient(base_url=simulator.url) as anonymous:
+    async with httpx.AsyncClient(base_url=simulator.url, timeout=60) as anonymous:
         assert (await anonymous.get("/_simulator/ledger")).status_code == 200
         path = f"/2010-04-01/Accounts/{simulator.api.account_sid}.json"
         assert (await anonymous.get(path)).status_code == 401

@@ -60,7 +60,7 @@ async def end(calls: EventLog, event: CallStatusChanged, status: CallStatus = Ca
 
 
 async def until_stored(client: Client, expected: tuple[int, int]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await stored(client) != expected:
             await asyncio.sleep(0.02)
 
@@ -118,7 +118,7 @@ async def test_another_replica_plays_a_greeting_with_variables_and_forgets_it_to
     assert await other_replica.has(name), "it is kept in memory"
     await end(calls, event)
     await until_stored(bus_client, (0, 0))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await other_replica.has(name):
             await asyncio.sleep(0.02)
     assert await other_replica.get(name) is None
@@ -145,7 +145,7 @@ async def test_the_greeting_of_an_unanswered_call_is_neither_read_nor_stored_and
     name = greeting(event).clip_name(voice.build_request(greeting(event).event).digest)
     assert (len(voice.first_by), await clips.has(name)) == (1, True)
     await end(calls, event, CallStatus.NO_ANSWER)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await clips.has(name):
             await asyncio.sleep(0.02)
     await bus_client.flush()

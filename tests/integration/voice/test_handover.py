@@ -67,7 +67,7 @@ def player(calls: EventLog, turn_events: TurnEventReader, speech: ElevenLabs, cl
 async def media(player: TurnPlayer, handover: Handover) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the media route."""
     app = Starlette(routes=build_routes(player, handover, KEY))
-    async with serving(app, "127.0.0.1") as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
+    async with serving(app, "127.0.0.1") as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -90,7 +90,7 @@ async def listen(media: httpx.AsyncClient, event: CallStatusChanged, after: int 
 
 
 async def until_requested(spoken_fallback: FakeSpokenFallback) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not spoken_fallback.requests:
             await asyncio.sleep(0.01)
 
@@ -228,7 +228,7 @@ async def test_a_call_in_progress_fetches_the_instructions_that_speak_the_turn(
     async def fetched() -> list[str]:
         return [entry.url for call in simulators.ledger.calls for entry in call.webhooks]
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any("/twilio/voice/" in url for url in await fetched()):
             await asyncio.sleep(0.02)
         await telephony.redirect_to_remainder(sid, event.call_id, 1, 3, 2, after_sequence=7)

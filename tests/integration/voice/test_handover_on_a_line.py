@@ -101,10 +101,10 @@ async def line(
     simulators.faults.rules = [FaultRule(target="elevenlabs", request_body="Is it", kind="status", status=500)]
     event = await start_call(status=CallStatus.IN_PROGRESS)
     form = {"To": CALLEE, "From": CALLER, "Url": f"{public_url}/twilio/gather/{event.call_id}/1/1"}
-    async with httpx.AsyncClient(base_url=simulators.twilio_url, auth=(ACCOUNT_SID, AUTH_TOKEN)) as http:
+    async with httpx.AsyncClient(base_url=simulators.twilio_url, auth=(ACCOUNT_SID, AUTH_TOKEN), timeout=60) as http:
         dialled = await http.post(f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json", data=form)
     sid = dialled.raise_for_status().json()["sid"]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await calls.last(SpeechHeard.subject_for(event.call_id)) is None:
             await asyncio.sleep(0.02)
     fields = {"call_id": event.call_id, "attempt": 1, "turn": 1}
@@ -120,7 +120,7 @@ async def line(
 
 
 async def test_twilio_speaks_the_remainder_after_the_audio_has_been_played(line: CallEntry) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not any(one.text for one in line.utterances):
             await asyncio.sleep(0.02)
 

@@ -44,7 +44,7 @@ async def dialled_attempts(
 ) -> list[list[type]]:
     """Runs the service until each attempt has an outcome, and returns the kinds of their events."""
     bus = await connect_bus(Service.VOICE, nats_url)
-    async with build(settings, bus), asyncio.timeout(30):
+    async with build(settings, bus), asyncio.timeout(60):
         await bus.broker.start()
         while len(await calls.read(["dial.refused.*", "dial.placed.*"])) < len(events):
             await asyncio.sleep(0.05)

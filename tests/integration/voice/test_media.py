@@ -42,7 +42,15 @@ KEY = derive_media_key(TOKEN)
 
 
 @pytest.fixture
-def settings(nats_url: str, bus_client: Client, simulators: Simulators, edge_url: str) -> Settings:
+def turn_timeout_seconds() -> float:
+    """How long a turn waits for its next sentence; a test of the time-out overrides it by parametrizing."""
+    return 60.0
+
+
+@pytest.fixture
+def settings(
+    nats_url: str, bus_client: Client, simulators: Simulators, edge_url: str, turn_timeout_seconds: float
+) -> Settings:
     return Settings(
         nats_url=nats_url,
         app_base_url=AnyHttpUrl(edge_url),
@@ -52,7 +60,8 @@ def settings(nats_url: str, bus_client: Client, simulators: Simulators, edge_url
         twilio_base_url=AnyHttpUrl(simulators.twilio_url),
         elevenlabs_api_key=SecretStr("fictional-key"),
         elevenlabs_base_url=AnyHttpUrl(simulators.elevenlabs_url),
-        media_turn_timeout_seconds=6,
+        media_turn_timeout_seconds=turn_timeout_seconds,
+        speech_deadline_seconds=20,
     )
 
 
@@ -63,7 +72,7 @@ async def voice(nats_url: str, settings: Settings) -> AsyncIterator[httpx.AsyncC
     try:
         async with build(settings, bus) as app, serving(app, "127.0.0.1") as url:
             await bus.broker.start()
-            async with httpx.AsyncClient(base_url=url, timeout=10) as caller:
+            async with httpx.AsyncClient(base_url=url, timeout=60) as caller:
                 yield caller
             await bus.broker.stop()
     finally:
@@ -227,10 +236,12 @@ async def test_a_turn_without_sentences_is_a_moment_of_silence(
     assert await calls.last(f"audio.*.{event.call_id}") is None
 
 
+@pytest.mark.parametrize("turn_timeout_seconds", [0.5])
 async def test_a_turn_without_events_ends(voice: httpx.AsyncClient, start_call: StartCall) -> None:
     assert await played(voice, await start_call(CallStatus.IN_PROGRESS), 1) == SILENCE
 
 
+@pytest.mark.parametrize("turn_timeout_seconds", [2.0])
 async def test_a_turn_whose_reply_never_ends_is_played_up_to_its_last_sentence(
     voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
 ) -> None:
@@ -323,7 +334,7 @@ async def test_a_turn_that_is_being_recorded_is_recorded_before_the_service_stop
     bus = await connect_bus(Service.VOICE, nats_url)
     async with build(settings, bus) as app, serving(app, "127.0.0.1") as url:
         await bus.broker.start()
-        async with httpx.AsyncClient(base_url=url, timeout=10) as caller:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as caller:
             assert await played(caller, event, 1)
         # As `chassis.serve.run` stops a service.
         asyncio.get_running_loop().call_later(1, may_append.set)

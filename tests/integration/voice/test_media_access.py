@@ -37,7 +37,7 @@ async def media(calls: EventLog, bus_client: Client, synthesizer: FakeSynthesize
     player = TurnPlayer(calls, TurnEventReader(bus_client, calls), synthesis, max_silence_seconds=3600)
     async with aclosing(Handover(calls, FakeSpokenFallback())) as handover:
         app = Starlette(routes=build_routes(player, handover, KEY))
-        async with serving(app, "127.0.0.1") as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
+        async with serving(app, "127.0.0.1") as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
             yield client
 
 

@@ -202,14 +202,13 @@ async def speak_together(
     event: CallStatusChanged,
     request_audio: RequestAudio,
     count: int,
-    deadline_seconds: float = 6,
 ) -> None:
     """Speaks sentences at the same time, with an account that allows one synthesis at a time."""
     sentences = [await request_audio(event, 1, number, TEXT) for number in range(count)]
     limited = provider("capacity_of_one", capacity=1)
     async with elevenlabs.connect(api_key="k", base_url=vendors.elevenlabs_url) as account:
         speech = ElevenLabs(account, limited, voice="v", model="eleven_flash_v2_5")
-        synthesis = SpeechSynthesis([speech], clips, calls, deadline_seconds=deadline_seconds)
+        synthesis = SpeechSynthesis([speech], clips, calls)
         await asyncio.gather(*(speak(synthesis, sentence) for sentence in sentences))
 
 
@@ -229,10 +228,14 @@ async def test_a_sentence_without_capacity_before_its_deadline_fails(
     start_call: StartCall,
     request_audio: RequestAudio,
 ) -> None:
-    simulators.faults.rules = [FaultRule(target="elevenlabs", kind="latency", seconds=0.4)]
     event = await start_call()
-    await speak_together(calls, clips, simulators, event, request_audio, 2, deadline_seconds=0.7)
-    assert {type(outcome) for outcome in await outcomes(calls, event)} == {AudioReady, AudioFailed}
+    limited = provider("capacity_of_one", capacity=1)
+    async with elevenlabs.connect(api_key="k", base_url=simulators.elevenlabs_url) as account:
+        speech = ElevenLabs(account, limited, voice="v", model="eleven_flash_v2_5")
+        synthesis = SpeechSynthesis([speech], clips, calls, deadline_seconds=0.1)
+        async with limited.request(max_wait_seconds=60):
+            assert await speak(synthesis, await request_audio(event, 1, 0, TEXT)) == b""
+    assert [type(outcome) for outcome in await outcomes(calls, event)] == [AudioFailed]
 
 
 async def test_a_sentence_that_is_spoken_twice_has_one_recorded_outcome(

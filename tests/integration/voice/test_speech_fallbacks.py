@@ -50,7 +50,7 @@ async def voices(simulators: Simulators, providers: dict[str, Provider]) -> Asyn
 
 @pytest.fixture
 def synthesis(voices: list[Synthesizer], clips: StoredClips, calls: EventLog) -> SpeechSynthesis:
-    return SpeechSynthesis(voices, clips, calls, deadline_seconds=2)
+    return SpeechSynthesis(voices, clips, calls)
 
 
 @pytest.fixture
@@ -87,9 +87,13 @@ async def test_the_second_voice_replaces_one_that_fails(speak_sentence: SpeakSen
 
 
 async def test_a_voice_that_does_not_begin_leaves_the_second_its_share_of_the_deadline(
-    speak_sentence: SpeakSentence, simulators: Simulators
+    speak_sentence: SpeakSentence,
+    simulators: Simulators,
+    synthesis: SpeechSynthesis,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    simulators.faults.rules = [FaultRule(target="elevenlabs", path="first", kind="latency", seconds=5)]
+    monkeypatch.setattr(synthesis, "_deadline_seconds", 10)
+    simulators.faults.rules = [FaultRule(target="elevenlabs", path="first", kind="latency", seconds=60)]
     ready = await speak_sentence()
     assert isinstance(ready, AudioReady)
     assert ready.fallback is SpeechFallback.SECOND_VOICE

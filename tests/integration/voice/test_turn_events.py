@@ -28,7 +28,7 @@ async def hear(calls: EventLog, event: CallStatusChanged, turn: int) -> int:
 async def next_texts(events: AsyncIterator[StoredEvent], count: int) -> list[str]:
     """Returns the texts of the next sentences."""
     texts: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(texts) < count:
             event = (await anext(events)).event
             if isinstance(event, AudioRequested):
@@ -146,7 +146,7 @@ async def test_a_turn_of_which_the_memory_has_forgotten_something_reads_its_hist
     await request_audio(event, 1, 0, "Forgotten.")
     for sentence in range(3):
         await request_audio(third, 1, sentence, "Kept.")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(turn_events._recent.of(str(third.call_id))) < 3:
             await asyncio.sleep(0.02)
     async with turn_events.follow(event.call_id, heard_sequence) as events:

@@ -67,7 +67,7 @@ async def play(player: TurnPlayer, event: CallStatusChanged) -> tuple[UnplayedRe
     async def write(frames: bytes) -> None:
         assert cutter.feed(frames) == frames
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await player.play(await player.open(TurnId(event.call_id, 1, 1)), write), cutter.seconds
 
 

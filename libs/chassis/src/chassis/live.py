@@ -13,8 +13,8 @@ read up to it, and live messages up to it are left out. So the history ends, how
 1. After a reconnect, anything may be lost.
 2. A message arrives whose sequence is not above that of the one before it, and it is no repetition: it is late.
 3. Every `CHECK_SECONDS` the stored messages are listed by pages after the last checked one, and the leader is asked
-   where the list is empty. A listed sequence that does not arrive within `GRACE_SECONDS` either is lost. If the stream
-   is another one by then, all is lost.
+   where the list is empty. A listed sequence that does not arrive within `GRACE_SECONDS` either is lost, unless it is
+   among what this process has not read yet. If the stream is another one by then, all is lost.
 
 **Why a check that finds nothing is a proof.** A page has no gap: it contains all stored messages up to its last one,
 even if the answering node lags. So after the check, each message up to the last listed one has arrived. If the leader
@@ -214,6 +214,8 @@ class _Listener:
             listed |= sequences
         if missing := listed - self._arrived:
             await asyncio.sleep(GRACE_SECONDS)
+            await wait_until_processed(self._client)  # this process may have stood still, and not have read them
+            await self._pass_on_pending()
             if missing := missing - self._arrived:
                 raise _Lost(f"message {min(missing)} of {self._stream.name} did not arrive")
         self._checked = checked

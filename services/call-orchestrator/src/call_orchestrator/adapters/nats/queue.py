@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from call_orchestrator.adapters.nats.requests import NatsRequests
 from chassis.deletion import delete_message
 from chassis.event_log import EventLog
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stream_reader import last_sequence, read
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import Call, CallCreated, CallDecision, CallStatus, Envelope, QueueJoined
@@ -31,7 +31,7 @@ class NatsQueue:
         That is so if the stream was lost and created again, if the log was imported, and until the first call waits. A
         call with undecided commands is left out: its request or the commands are delivered again, and decide first.
         """
-        if (await self._js.stream_info(QUEUE.name)).state.last_seq:
+        if (await retry_until_leader(lambda: self._js.stream_info(QUEUE.name))).state.last_seq:
             return
         for call_id in await self._pending():
             try:
