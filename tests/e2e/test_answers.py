@@ -39,9 +39,9 @@ class Line:
             **fields,
         }
         created = await self._http.post("/api/v1/calls", json=body)
-        assert created.status_code == 201, created.text
-        async with asyncio.timeout(90):
-            while not (call := (await self._http.get(created.headers["Location"])).json())["ended_at"]:
+        assert created.status_code in (201, 202), created.text  # 202: decided later
+        async with asyncio.timeout(120):
+            while not (call := (await self._http.get(created.headers["Location"])).json()).get("ended_at"):
                 await asyncio.sleep(0.1)
         return dict(call)
 

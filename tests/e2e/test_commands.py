@@ -51,7 +51,7 @@ def test_incomplete_settings_of_a_vendor_are_refused_with_the_missing_names() ->
 
 
 async def _wait_until_ended(http: httpx.AsyncClient, path: str) -> dict[str, object]:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             call = (await http.get(path)).json()
             if call.get("ended_at"):
@@ -66,9 +66,10 @@ async def _request_over_rest(system: System) -> dict[str, object]:
         assert (await http.get("/api/v1/calls/metrics", headers={"X-API-Key": "wrong"})).status_code == 401
         created = await http.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "rest-1"})
         again = await http.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "rest-1"})
-        assert created.status_code == 201, created.text
+        assert created.status_code in (201, 202), created.text  # 202: decided later
         assert created.json()["id"] == again.json()["id"]
-        assert (await http.get(created.headers["Location"])).status_code == 200, "a created call can be read at once"
+        if created.status_code == 201:
+            assert (await http.get(created.headers["Location"])).status_code == 200, "it can be read at once"
         return await _wait_until_ended(http, created.headers["Location"])
 
 

@@ -48,7 +48,7 @@ async def test_a_wrong_request_is_listed_resent_and_dropped_over_rest(tmp_path: 
 
 async def _listed(http: httpx.AsyncClient, count: int, after: int = 0) -> list[dict[str, Any]]:
     """Waits until there are so many dead letters after a sequence."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             answer = await http.get(PATH, params={"cursor": after})
             assert answer.status_code == 200, answer.text

@@ -54,8 +54,8 @@ async def make_call(system: System, number: int) -> None:
     async with rest(system) as http:
         body = REQUESTS[number].model_dump(mode="json", exclude_none=True)
         created = await http.post("/api/v1/calls", json=body)
-        assert created.status_code == 201, created.text
-        async with asyncio.timeout(60):
+        assert created.status_code in (201, 202), created.text  # 202: decided later
+        async with asyncio.timeout(120):
             while not (await http.get(created.headers["Location"])).json().get("ended_at"):
                 await asyncio.sleep(0.1)
 

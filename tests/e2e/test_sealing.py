@@ -34,7 +34,7 @@ async def test_no_file_contains_a_number_or_a_spoken_sentence(tmp_path: Path) ->
         request = requests(run="rest", count=2)[1]  # the number of the first one is that of the caller, a setting
         async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=60) as http:
             created = await http.post("/api/v1/calls", json=request.model_dump(mode="json", exclude_none=True))
-            assert created.status_code == 201, created.text
+            assert created.status_code in (201, 202), created.text  # 202: decided later
             call = await _ended(http, created.headers["Location"])
             waiting = await _waiting(system, http)
         assert call["phone_number"] == request.phone_number
@@ -71,7 +71,7 @@ async def _waiting(system: System, http: httpx.AsyncClient) -> list[str]:
         path, headers = "/api/v1/campaigns/draft/contacts", {"Content-Type": "text/csv"}
         (await http.post(path, content=rows, headers=headers)).raise_for_status()
         (await http.post("/api/v1/do-not-call", json={"phone_number": numbers[3]})).raise_for_status()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             for subject in (requested.subject, contact.subject):
                 while (left := await get_newest(client, REQUESTS.name, subject)) and not left.headers.get(
                     PERSON_HEADER
@@ -85,7 +85,7 @@ async def _waiting(system: System, http: httpx.AsyncClient) -> list[str]:
 
 
 async def _ended(http: httpx.AsyncClient, path: str) -> dict[str, object]:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not (call := (await http.get(path)).json()).get("ended_at"):
             await asyncio.sleep(0.1)
     return dict(call)

@@ -38,7 +38,7 @@ async def test_a_call_is_found_by_its_number_and_its_story_is_that_of_the_comman
                 assert told == json.loads(shown.stdout)
             assert "call.requested" in {one["event"] for one in story["timeline"]}
             assert {"admission.granted", "dial.cleared"} <= {one["event"] for one in story["timeline"]}
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while not (found := await _found(http, NUMBERS[name])):
                     await asyncio.sleep(0.1)
             assert found == [call_id]
@@ -55,9 +55,9 @@ async def _ended(http: httpx.AsyncClient, name: str, number: str) -> str:
         "language": "en",
     }
     created = await http.post("/api/v1/calls", json=body)
-    assert created.status_code == 201, created.text
-    async with asyncio.timeout(90):
-        while not (call := (await http.get(created.headers["Location"])).json())["ended_at"]:
+    assert created.status_code in (201, 202), created.text  # 202: decided later
+    async with asyncio.timeout(120):
+        while not (call := (await http.get(created.headers["Location"])).json()).get("ended_at"):
             await asyncio.sleep(0.1)
     return str(call["id"])
 
