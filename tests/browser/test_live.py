@@ -55,11 +55,13 @@ async def test_a_call_appears_waits_and_ends_without_a_reload_and_the_acts_are_a
     await expect(board.locator(f"#card-{run.calls['evening']}")).to_have_count(0)
 
     assert await board.evaluate("window.isFirstLoad")
-    acts_done = {(act, stage, key) for act, stage, key in await run.acts_on(campaign) if act != "campaign.create"}
-    [key] = {key for _, _, key in acts_done}
-    assert acts_done == {
-        (f"campaign.{act}", stage, key) for act in ("start", "pause", "resume") for stage in ("asked", "accepted")
+    expected = {
+        (f"campaign.{act}", stage) for act in ("start", "pause", "resume") for stage in ("asked", "accepted")
     }
+    async with asyncio.timeout(WAIT_SECONDS):  # a page that is loaded again does not wait for the act
+        while not expected <= {(act, stage) for act, stage, _ in await run.acts_on(campaign)}:
+            await asyncio.sleep(0.1)
+    assert len({key for _, _, key in await run.acts_on(campaign)}) == 1
 
 
 async def test_after_nats_was_killed_the_streams_go_on_without_a_gap(run: SampleRun, visit: Visit) -> None:

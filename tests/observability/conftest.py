@@ -37,6 +37,7 @@ from sealing import MasterKey
 
 CALLS_MADE = 6
 SCRAPES_AFTER = 3.0
+WAIT_SECONDS = 60
 
 
 @dataclass
@@ -83,21 +84,33 @@ async def _observe(folder: Path) -> Observed:
             client = await nats.connect(system.nats_url)
             stack.push_async_callback(client.close)
             http = await stack.enter_async_context(prometheus(folder / "prom", system.urls)) if INSTALLED else None
-            await asyncio.sleep(SCRAPES_AFTER if http else 0)  # scrapes the counters before the first call
+            if http:
+                await _wait_for_scrapes(http, len(system.urls))  # the counters before the first call
             for request in observed.requests:
                 await client.jetstream().publish(CallRequested.event_name, request.model_dump_json().encode())
-            await wait_until_projected(system.mongo_url, observed.call_ids, timeout=60)
+            await wait_until_projected(system.mongo_url, observed.call_ids, timeout=180)
             await _read_events(client, system.master_key, observed)
             if http:
-                await asyncio.sleep(SCRAPES_AFTER)
                 await _query_all(http, observed)
         observed.logs = {log.stem: log.read_text() for log in folder.glob("*.log")}
         return observed
 
 
+async def _wait_for_scrapes(http: httpx.AsyncClient, services: int) -> None:
+    """Waits until each service has been scraped twice."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while len(await series(http, "count_over_time(up[5m]) >= 2 and up == 1")) < services:
+            await asyncio.sleep(0.2)
+
+
 async def _query_all(http: httpx.AsyncClient, observed: Observed) -> None:
+    """Reads each query once it has series, and then the rules. A query that has none after a time is noted as such."""
+    await asyncio.sleep(SCRAPES_AFTER)
+    give_up_at = asyncio.get_running_loop().time() + WAIT_SECONDS
     for name, expression in stored_queries().items():
-        observed.series[name] = await series(http, expression)
+        while not (found := await series(http, expression)) and asyncio.get_running_loop().time() < give_up_at:
+            await asyncio.sleep(0.5)
+        observed.series[name] = found
     answer = await http.get("/api/v1/rules")
     observed.rules = [rule for group in answer.json()["data"]["groups"] for rule in group["rules"]]
 

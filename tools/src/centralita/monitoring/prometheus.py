@@ -46,7 +46,7 @@ async def prometheus(folder: Path, urls: Mapping[str, str]) -> AsyncIterator[htt
             "prometheus", *command, stdout=output, stderr=asyncio.subprocess.STDOUT
         )
     try:
-        async with httpx.AsyncClient(base_url=await _wait_for_address(process, log), timeout=10) as client:
+        async with httpx.AsyncClient(base_url=await _wait_for_address(process, log), timeout=60) as client:
             yield client
     finally:
         process.terminate()
@@ -54,7 +54,7 @@ async def prometheus(folder: Path, urls: Mapping[str, str]) -> AsyncIterator[htt
 
 
 async def _wait_for_address(process: asyncio.subprocess.Process, log: Path) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if match := re.search(r'"Listening on" address=(\S+)', log.read_text()):
                 return f"http://{match[1]}"
