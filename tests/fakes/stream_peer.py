@@ -164,7 +164,7 @@ class StreamPeer:
 
     async def close_code(self) -> int | None:
         """Waits until the server closes the socket."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.closed
 
     async def _return_mark(self, name: str, seconds: float) -> None:

@@ -125,7 +125,7 @@ def grant(call_id: UUID, due_sequence: int) -> AdmissionGranted:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0)
 

@@ -115,7 +115,7 @@ def replica(queue: Any, calls: Any, policy: Policy = POLICY) -> tuple[ContactTak
 async def test_a_contact_that_always_fails_comes_back_later_and_the_others_are_called() -> None:
     queue = Queue(*(a_contact(index) for index in range(3)))
     taker, _ = replica(queue, Calls(failing="c-1"))
-    async with taker.running(), asyncio.timeout(20):
+    async with taker.running(), asyncio.timeout(60):
         while len(queue.acknowledged) + len(queue.put_back) < 3:
             await asyncio.sleep(0.01)
     assert queue.acknowledged == ["c-0", "c-2"]
@@ -126,7 +126,7 @@ async def test_calls_that_no_event_shows_as_waiting_make_room_for_further_contac
     count = 2 * MIN_AHEAD
     queue = Queue(*(a_contact(index) for index in range(count)))
     taker, _ = replica(queue, Calls(is_queued=True))
-    async with taker.running(), asyncio.timeout(20):
+    async with taker.running(), asyncio.timeout(60):
         while len(queue.acknowledged) < count:
             await asyncio.sleep(0.01)
 
@@ -150,7 +150,7 @@ async def test_a_group_for_which_the_policy_fails_does_not_stop_the_other_groups
     madrid = a_contact(9).model_copy(update={"phone_number": "+34912345678"})
     queue = Queue(madrid, *(a_contact(index) for index in range(3)))
     taker, _ = replica(queue, Calls(), replace(POLICY, calling_policy=broken))
-    async with taker.running(), asyncio.timeout(20):
+    async with taker.running(), asyncio.timeout(60):
         while len(queue.acknowledged) < 3:
             taker.note_change()
             await asyncio.sleep(0.01)
@@ -173,7 +173,7 @@ async def test_the_calling_policy_is_asked_once_about_a_closed_group_and_not_at_
     hours: Any = ClosedHours()
     queue = Queue(a_contact(0))
     taker, campaigns = replica(queue, Calls(), replace(POLICY, calling_policy=hours))
-    async with taker.running(), asyncio.timeout(20):
+    async with taker.running(), asyncio.timeout(60):
         while not hours.asked:
             await asyncio.sleep(0.01)
         for _ in range(10):
@@ -230,7 +230,7 @@ async def test_a_campaign_whose_end_fails_does_not_stop_the_others_and_is_tried_
     monkeypatch.setattr(failed_campaigns, "FAILED", timedelta(hours=1))
     taker, _ = replica_with_an_ended_campaign(queue)
     with capture_logs() as logs:
-        async with taker.running(), asyncio.timeout(20):
+        async with taker.running(), asyncio.timeout(60):
             while len(queue.acknowledged) < 3 or not taker._failed.until("fall"):
                 taker.note_change()
                 await asyncio.sleep(0.01)
@@ -252,7 +252,7 @@ async def test_no_campaign_waits_for_the_end_of_another_one_and_a_stop_ends_that
     queue = TwoCampaigns(*(a_contact(index) for index in range(3)))
     queue.hangs = True
     taker, _ = replica_with_an_ended_campaign(queue)
-    async with taker.running(), asyncio.timeout(20):
+    async with taker.running(), asyncio.timeout(60):
         while len(queue.acknowledged) < 3 or not queue.counts:
             await asyncio.sleep(0.01)
     assert taker._ended._work is None
@@ -269,7 +269,7 @@ async def test_a_campaign_of_which_anything_fails_does_not_stop_the_others(monke
         return is_over(campaign_id)
 
     monkeypatch.setattr(campaigns, "is_over", failing)
-    async with taker.running(), asyncio.timeout(20):
+    async with taker.running(), asyncio.timeout(60):
         while len(queue.acknowledged) < 3:
             await asyncio.sleep(0.01)
     assert taker._failed.until("fall") == NOW + failed_campaigns.FAILED

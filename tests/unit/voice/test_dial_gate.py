@@ -45,7 +45,7 @@ class Orders:
         await self._tasks[name]
 
     async def wait_until_inside(self, *names: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.inside != list(names):
                 await asyncio.sleep(0.001)
 
