@@ -55,9 +55,7 @@ async def test_a_call_appears_waits_and_ends_without_a_reload_and_the_acts_are_a
     await expect(board.locator(f"#card-{run.calls['evening']}")).to_have_count(0)
 
     assert await board.evaluate("window.isFirstLoad")
-    expected = {
-        (f"campaign.{act}", stage) for act in ("start", "pause", "resume") for stage in ("asked", "accepted")
-    }
+    expected = {(f"campaign.{act}", stage) for act in ("start", "pause", "resume") for stage in ("asked", "accepted")}
     async with asyncio.timeout(WAIT_SECONDS):  # a page that is loaded again does not wait for the act
         while not expected <= {(act, stage) for act, stage, _ in await run.acts_on(campaign)}:
             await asyncio.sleep(0.1)

@@ -34,16 +34,12 @@ async def test_a_request_that_nobody_receives_fails_at_once(bus_client: Client) 
 async def test_a_request_without_a_reply_ends_and_a_late_reply_is_ignored(
     bus_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    received: list[Msg] = []
-
-    async def keep(message: Msg) -> None:
-        received.append(message)
-
-    await bus_client.subscribe("asked", cb=keep)
+    received: asyncio.Queue[Msg] = asyncio.Queue()
+    await bus_client.subscribe("asked", cb=received.put)
     monkeypatch.setattr(request_reply, "REQUEST_TIMEOUT_SECONDS", 0.05)
     with pytest.raises(TimeoutError):
         await request(bus_client, "asked", b"")
-    await received[0].respond(b"late")
+    await (await received.get()).respond(b"late")
     await bus_client.flush()
     monkeypatch.undo()
     assert (await request(bus_client, f"$JS.API.STREAM.INFO.{CALLS.name}", b"")).data
