@@ -1,7 +1,7 @@
 """An event log in memory."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Self
 
@@ -46,9 +46,9 @@ class FakeEventLog:
             newest = await self.last(event.subject)
             if newest is None or newest.envelope.id != event_id:
                 raise Conflict(guard.subject)
-            return newest
+            return replace(newest, is_repeated=True)
         known = next((stored for stored in self.stored if stored.envelope.id == event_id), None)
-        return known or self.store(event, event_id, cause)
+        return replace(known, is_repeated=True) if known else self.store(event, event_id, cause)
 
     def store(self, event: Event, event_id: str | None = None, cause: Envelope | None = None) -> StoredEvent:
         """Stores an event without a guard and returns it."""

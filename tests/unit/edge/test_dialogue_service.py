@@ -1,5 +1,8 @@
 """Turn-taking on a log in memory: which events are appended, which utterance claims a turn, which remainder is read."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 from prometheus_client import REGISTRY
 from tests.builders.calls import a_call
@@ -33,11 +36,14 @@ from contracts.vocabulary import (
     MediaLostReason,
     TelephonyStatus,
 )
+from edge.application import streams
 from edge.application.dialogue import MAX_CLAIMS, DialogueService
 from edge.application.errors import NotInProgress, UnknownCall
+from edge.application.streams import report_degradation
 from edge.domain.occurrences import RemainderReported, StreamEnded, UtteranceReceived
 from edge.ports import Unavailable
 from telephony.instructions import (
+    AskAgain,
     HangUp,
     Instruction,
     OpenStream,
@@ -400,6 +406,45 @@ async def test_a_stream_that_nobody_closed_is_lost_and_the_next_one_opens() -> N
         MediaDegraded(call_id=ID, attempt=1, reason=DegradationReason.SYNTHESIS),
     ]
     assert await service.answer(ANSWERED) == GREETING, "the first webhook is repeated late"
+
+
+async def test_a_degradation_that_two_webhooks_report_is_counted_once() -> None:
+    log = FakeEventLog()
+    newest = log.store(call_created(LIVE))
+    before = not_configured()
+    for _ in range(2):  # both have read the log before the other one's append
+        await report_degradation(log, newest, DegradationReason.NOT_CONFIGURED)
+    assert not_configured() == before + 1
+
+
+class HungLog(FakeEventLog):
+    """A log that does not answer."""
+
+    async def read(self, subjects: Sequence[str], *, after_sequence: int = 0) -> list[StoredEvent]:
+        await asyncio.Event().wait()
+        return []
+
+
+async def test_a_log_that_does_not_answer_lets_the_provider_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MAX_ANSWER_SECONDS", 0.01)
+    log = HungLog()
+    log.store(call_created(LIVE))
+    service = DialogueService(log, FakeSpeech(), has_streams=True)
+    for repetition in range(streams.MAX_REPETITIONS):
+        ended = StreamEnded(1, 1, repetition)
+        again = await streams.answer_in_time(service.respond(ID, ended), ID, ended)
+        assert again == AskAgain(ID, 1, 1, repetition + 1)
+    ended = StreamEnded(1, 1, streams.MAX_REPETITIONS)
+    with pytest.raises(Unavailable):
+        await streams.answer_in_time(service.respond(ID, ended), ID, ended)
+
+
+async def test_a_log_that_is_back_says_what_follows_the_stream() -> None:
+    log = FakeEventLog()
+    log.store(call_created(LIVE))
+    service = DialogueService(log, FakeSpeech(), has_streams=True)
+    ended = StreamEnded(1, 1, 3)
+    assert await streams.answer_in_time(service.respond(ID, ended), ID, ended) == OpenStream(ID, 1, 2)
 
 
 async def test_without_an_address_for_streams_a_live_call_is_held_in_turns() -> None:

@@ -16,7 +16,7 @@ from contracts.vocabulary import (
 from edge.domain.decisions import Decision, Degrade, OptOut, ReportLoss
 from edge.domain.dialogue import Dialogue, decide
 from edge.domain.occurrences import Answered, StreamEnded
-from edge.domain.streams import MAX_FAILED_STREAMS, Streams
+from edge.domain.streams import MAX_FAILED_STREAMS, MAX_REFUSALS, Streams
 from telephony.instructions import HangUp, Listen, OpenStream, PlayGreeting, PlayTurn, RestartMessage
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
@@ -99,6 +99,35 @@ def test_after_too_many_failed_streams_the_conversation_goes_on_in_turns() -> No
     last = MAX_FAILED_STREAMS
     assert decide(after(failed, generation=last, lost=lost), ended(last)) == expected
     assert decide(after({}, generation=2, lost=frozenset({1, 2})), ended(2)) == OpenStream(CALL, 2, 3)
+
+
+def refused(generation: int, *, opened: frozenset[int] = frozenset(), closed: Closed | None = None) -> Dialogue:
+    """Returns the dialogue after streams that no process accepted, up to this one."""
+    lost = frozenset(range(max(opened, default=0) + 1, generation + 1))
+    return replace(LIVE, streams=Streams(True, opened, closed or {}, lost))
+
+
+def test_a_refused_stream_is_followed_by_another_one_and_further_ones_by_a_pause() -> None:
+    assert decide(refused(1), ended(1)) == OpenStream(CALL, 2, 2)
+    waiting = OpenStream(CALL, 2, 3, "es", pause_seconds=1)
+    assert decide(refused(2), ended(2)) == waiting, "nothing is said before a disclosure"
+    assert decide(refused(MAX_REFUSALS - 1), ended(MAX_REFUSALS - 1)).pause_seconds == 1  # type: ignore[union-attr]
+    expected = Degrade(DegradationReason.LOST_STREAMS, REPLY)
+    assert decide(refused(MAX_REFUSALS), ended(MAX_REFUSALS)) == expected
+
+
+def test_a_callee_who_was_spoken_with_is_asked_to_wait_while_no_process_accepts_the_stream() -> None:
+    opened, closed = frozenset({1}), {1: MediaClosedReason.DRAINED}
+    assert decide(refused(2, opened=opened, closed=closed), ended(2)) == OpenStream(CALL, 2, 3)
+    waiting = OpenStream(CALL, 2, 4, "es", "Un momento, por favor.", 1)
+    assert decide(refused(3, opened=opened, closed=closed), ended(3)) == waiting
+
+
+def test_refusals_before_a_stream_that_opened_do_not_count() -> None:
+    streams = Streams(True, frozenset({4, 5}), {4: MediaClosedReason.DROPPED}, frozenset({1, 2, 3, 5, 6, 7}))
+    dialogue = replace(LIVE, streams=streams)
+    assert decide(dialogue, ended(7)) == OpenStream(CALL, 2, 8, "es", "Un momento, por favor.", 1)
+    assert decide(dialogue, ended(5)) == OpenStream(CALL, 2, 6), "a repeated webhook has the same answer"
 
 
 def test_in_turns_the_reply_that_was_heard_to_its_end_is_not_played_again() -> None:

@@ -14,6 +14,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from contracts.vocabulary import MESSAGE_TURN
 from telephony.instructions import (
+    AskAgain,
     HangUp,
     Instruction,
     Listen,
@@ -59,8 +60,8 @@ def redirect(query: str = "") -> str:
     return f'<Redirect method="POST">{url}</Redirect>'
 
 
-def stream_ended(generation: int) -> str:
-    return f"https://calls.example.com/twilio/live/{CALL}/2/{generation}#rc=2&amp;rp=ct,rt,5xx"
+def stream_ended(generation: int, query: str = "") -> str:
+    return f"https://calls.example.com/twilio/live/{CALL}/2/{generation}{query}#rc=2&amp;rp=ct,rt,5xx"
 
 
 def connect(generation: int) -> str:
@@ -83,6 +84,7 @@ def message_gather(content: str) -> str:
     return f"<Gather {attributes}>{content}</Gather>"
 
 
+PAUSE = '<Pause length="1" />'
 SPOKEN = '<Say language="es-ES">A</Say>'
 
 
@@ -118,6 +120,14 @@ SPOKEN = '<Say language="es-ES">A</Say>'
             .replace('method="POST" ', 'method="POST" numDigits="1" '),
         ),
         (OpenStream(CALL, 2, 4), response(connect(4), f'<Redirect method="POST">{stream_ended(4)}</Redirect>')),
+        (
+            OpenStream(CALL, 2, 4, "es", "A", 1),
+            response(SPOKEN, PAUSE, connect(4), f'<Redirect method="POST">{stream_ended(4)}</Redirect>'),
+        ),
+        (
+            AskAgain(CALL, 2, 4, 3),
+            response(PAUSE, f'<Redirect method="POST">{stream_ended(4, "?again=3")}</Redirect>'),
+        ),
         (SpeakGoodbye("es", "A"), response(SPOKEN, "<Hangup />")),
         (HangUp(), '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup /></Response>'),
     ],

@@ -128,8 +128,8 @@ class EventLog:
                 newest = await self.last(event.subject)
                 if newest is None or newest.envelope.id != identity:
                     raise
-                return newest
-        return StoredEvent(event, envelope, ack.seq)
+                return replace(newest, is_repeated=True)
+        return StoredEvent(event, envelope, ack.seq, is_repeated=bool(ack.duplicate))
 
     async def last(self, subject: str) -> StoredEvent | None:
         """Returns the newest event on a filter, or None if there is none. Raises UnreadableEvent.

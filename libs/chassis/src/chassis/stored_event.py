@@ -32,6 +32,7 @@ class StoredEvent(Generic[E_co]):
 
     `deliveries` counts how often the server has delivered the message to its consumer. With more than one, an earlier
     delivery may have been handled. `stored_at`: when the server first stored it; None if it was not read from there.
+    `is_repeated`: the append that returned it did not store it: it was stored before.
     `is_opened`: whether the key of its person has opened its body, so that the body was sealed.
     """
 
@@ -41,6 +42,7 @@ class StoredEvent(Generic[E_co]):
     deliveries: int = 1
     stored_at: datetime | None = field(default=None, compare=False)
     is_opened: bool = field(default=False, compare=False)
+    is_repeated: bool = field(default=False, compare=False)
 
     @property
     def sent_at(self) -> datetime:

@@ -115,7 +115,7 @@ class InterruptionReason(StrEnum):
     """The callee spoke."""
     KEYS = "keys"
     TAKEOVER = "takeover"
-    """Its stream ended. What was heard of it is what is certain."""
+    """Its stream ended. No build appends it: the next stream plays the rest. The stored schema keeps the value."""
 
 
 class TelephonyStatus(StrEnum):

@@ -102,12 +102,26 @@ class RestartMessage:
 class OpenStream:
     """Connect the audio of both to voice, then report the end of this media stream.
 
-    `generation`: the number of the stream in its attempt, from 1.
+    `generation`: the number of the stream in its attempt, from 1. Before the stream, `text` is spoken in the provider's
+    own voice, unless it is empty, and the line is silent for `pause_seconds`.
     """
 
     call_id: UUID
     attempt: int
     generation: int
+    language: str = ""
+    text: str = ""
+    pause_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Be silent for a moment, then report the end of this media stream again. `repetition`: how often, from 1."""
+
+    call_id: UUID
+    attempt: int
+    generation: int
+    repetition: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +152,4 @@ class Utterance:
 
 Prompt = PlayGreeting | PlayTurn | SpeakText | Listen | PlayMessage | SpeakMessage
 """An instruction during which the callee may speak."""
-Instruction = Prompt | RestartMessage | OpenStream | SpeakGoodbye | HangUp
+Instruction = Prompt | RestartMessage | OpenStream | AskAgain | SpeakGoodbye | HangUp

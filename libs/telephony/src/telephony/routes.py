@@ -29,6 +29,8 @@ FINISHED = "finished"
 """Query parameter of `Webhook.MESSAGE`: the message was played to its end."""
 FIRST_SENTENCE = "from"
 """Query parameter of `Webhook.REMAINDER`: the number of the first sentence to speak."""
+REPETITION = "again"
+"""Query parameter of `Webhook.STREAM_ENDED`: how often the same was asked before, because the log could not be read."""
 
 MAX_SEQUENCE = 10**18 - 1
 """The server's sequences have 64 bits. At a million messages a second this one is reached after 30,000 years."""
@@ -131,9 +133,10 @@ class WebhookUrls:
         )
         return self._build(Webhook.MESSAGE, query, call_id=call_id, attempt=attempt)
 
-    def stream_ended(self, call_id: UUID, attempt: int, generation: int) -> str:
+    def stream_ended(self, call_id: UUID, attempt: int, generation: int, *, repetition: int = 0) -> str:
         """Returns the URL that is called when a media stream has ended."""
-        return self._build(Webhook.STREAM_ENDED, "", call_id=call_id, attempt=attempt, generation=generation)
+        query = build_query({REPETITION: repetition or None})
+        return self._build(Webhook.STREAM_ENDED, query, call_id=call_id, attempt=attempt, generation=generation)
 
     def _build(self, webhook: Webhook, query: str, **parameters: object) -> str:
         return self.base_url + self.prefix + build_path(webhook.template, **parameters) + query + self.fragment

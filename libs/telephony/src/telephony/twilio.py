@@ -14,6 +14,7 @@ from twilio.twiml.voice_response import Connect, Gather, VoiceResponse  # type: 
 from contracts import AnswerClassified, AnsweredBy, MessageReported, TelephonyStatus, TelephonyStatusReported
 from contracts.vocabulary import MESSAGE_TURN, OptOutKey
 from telephony.instructions import (
+    AskAgain,
     HangUp,
     Instruction,
     Listen,
@@ -203,6 +204,10 @@ class TwilioWebhooks:
                 response.redirect(self._urls.message(call_id, attempt), method="POST")
             case OpenStream():
                 self._connect(response, instruction)
+            case AskAgain(call_id, attempt, generation, repetition):
+                response.pause(length=1)
+                again = self._urls.stream_ended(call_id, attempt, generation, repetition=repetition)
+                response.redirect(again, method="POST")
             case SpeakGoodbye(language, text):
                 response.say(_speakable(text), language=_with_region(language))
                 response.hangup()
@@ -225,6 +230,10 @@ class TwilioWebhooks:
 
     def _connect(self, response: VoiceResponse, stream: OpenStream) -> None:
         """Adds the stream. The ``<Redirect>`` behind it asks the same URL if the end of the stream asks no `action`."""
+        if stream.text:
+            response.say(_speakable(stream.text), language=_with_region(stream.language))
+        if stream.pause_seconds:
+            response.pause(length=stream.pause_seconds)
         path = stream_path(stream.call_id, stream.attempt, stream.generation)
         ended = self._urls.stream_ended(stream.call_id, stream.attempt, stream.generation)
         connect: Connect = response.connect(action=ended, method="POST")

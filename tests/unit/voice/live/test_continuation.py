@@ -32,7 +32,8 @@ def played(turn: int, *, is_complete: bool = True) -> SpeechPlayed:
     return SpeechPlayed(call_id=CALL, attempt=1, turn=turn, is_complete=is_complete, seconds=1)
 
 
-def interrupted(turn: int, sentence: int, reason: InterruptionReason) -> SpeechInterrupted:
+def interrupted(turn: int, sentence: int) -> SpeechInterrupted:
+    reason = InterruptionReason.WORDS
     return SpeechInterrupted(
         call_id=CALL, attempt=1, turn=turn, sentence=sentence, heard="", heard_seconds=0, reason=reason
     )
@@ -42,7 +43,6 @@ def ended(turn: int) -> ConversationEnded:
     return ConversationEnded(call_id=CALL, attempt=1, turn=turn, disposition=Disposition.CONFIRMED, summary="")
 
 
-WORDS, TAKEOVER = InterruptionReason.WORDS, InterruptionReason.TAKEOVER
 HEARD = an_utterance(CALL, 1, "Sí")
 REPLY: tuple[Event, ...] = (
     a_sentence(CALL, 1, 0, "Uno."),
@@ -57,15 +57,13 @@ REPLY: tuple[Event, ...] = (
         ([], Continuation()),
         ([ready(0, 0)], Continuation(first_sentence=None)),
         ([played(0)], Continuation(first_sentence=None)),
-        ([interrupted(0, 0, WORDS)], Continuation(first_sentence=None)),
-        ([interrupted(0, 0, TAKEOVER)], Continuation()),
+        ([interrupted(0, 0)], Continuation(first_sentence=None)),
         ([played(0), HEARD], Continuation(1, "Sí", 0)),
         ([HEARD, *REPLY], Continuation(1, "Sí", 0)),
         ([HEARD, *REPLY, ready(1, 0)], Continuation(1, "Sí", 1)),
         ([HEARD, *REPLY, ready(1, 0, 1), played(1)], Continuation(1, "Sí", None)),
-        ([HEARD, *REPLY, ready(1, 0), interrupted(1, 1, WORDS)], Continuation(1, "Sí", None)),
-        ([HEARD, *REPLY, interrupted(1, 1, TAKEOVER), played(1, is_complete=False)], Continuation(1, "Sí", 1)),
-        ([HEARD, *REPLY, interrupted(1, 1, TAKEOVER), ready(1, 1), played(1)], Continuation(1, "Sí", None)),
+        ([HEARD, *REPLY, ready(1, 0), interrupted(1, 1)], Continuation(1, "Sí", None)),
+        ([HEARD, *REPLY, ready(1, 0), played(1, is_complete=False)], Continuation(1, "Sí", 1)),
         ([HEARD, *REPLY, ready(1, 0, attempt=2)], Continuation(1, "Sí", 0)),
         ([HEARD, *REPLY, ended(1), ready(1, 0)], Continuation(1, "Sí", 1, has_ended=True)),
         ([HEARD, *REPLY, ended(1), played(1)], Continuation(1, "Sí", None, has_ended=True)),

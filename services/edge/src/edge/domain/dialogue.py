@@ -273,7 +273,7 @@ def _after_stream(dialogue: Dialogue, generation: int) -> Decision:
         return _in_turns(dialogue)
     degradation = streams.degradation_after(generation)
     if degradation is None:
-        return OpenStream(dialogue.call_id, dialogue.attempt, generation + 1)
+        return streams.next_after(generation, dialogue.call_id, dialogue.attempt, dialogue.language)
     return Degrade(degradation, _in_turns(dialogue))
 
 

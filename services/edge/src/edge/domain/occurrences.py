@@ -57,10 +57,11 @@ class MessageAwaited:
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded:
-    """A media stream of the call has ended."""
+    """A media stream of the call has ended. `repetition`: how often `AskAgain` was the answer to that."""
 
     attempt: int
     generation: int
+    repetition: int = 0
 
 
 @dataclass(frozen=True, slots=True)

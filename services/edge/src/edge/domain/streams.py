@@ -3,15 +3,26 @@
 At every end of a stream the provider asks for the next instruction. So no process has to hand a call over to another:
 the answer follows from the log. A stream whose process said nothing is first reported as lost. A conversation whose
 streams fail goes on in turns, because a call is worth more than its mode.
+
+A stream that no process accepted is no failed stream: the provider asks again within milliseconds, and the process may
+be late or starting for moments only. So the first refusal is followed by another stream at once, further ones in a row
+by a pause.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from contracts.vocabulary import DegradationReason, MediaClosedReason, MediaLostReason
+from contracts.wait_phrases import one_moment_phrase
+from telephony.instructions import OpenStream
 
 MAX_FAILED_STREAMS = 3
 """After so many streams of an attempt that ended by a failure, no other is opened. So a loop has an end."""
+MAX_REFUSALS = 4
+"""After so many streams in a row that no process accepted, no other is opened."""
+PAUSE_SECONDS = 1
+"""The pause before a stream, after the second refusal in a row and each further one."""
 
 _NO_FAILURE = frozenset({MediaClosedReason.DRAINED, MediaClosedReason.SUPERSEDED})
 _DEGRADING = {
@@ -58,8 +69,25 @@ class Streams:
             return DegradationReason.NOT_CONFIGURED
         if (reason := self.closed.get(generation)) in _DEGRADING:
             return _DEGRADING[reason]
-        failed = {number for number, reason in self.closed.items() if reason not in _NO_FAILURE} | self.lost
-        return DegradationReason.LOST_STREAMS if len(failed) >= MAX_FAILED_STREAMS else None
+        failed = {number for number, reason in self.closed.items() if reason not in _NO_FAILURE}
+        failed |= self.lost & self.opened
+        is_over = len(failed) >= MAX_FAILED_STREAMS or self._refusals(generation) >= MAX_REFUSALS
+        return DegradationReason.LOST_STREAMS if is_over else None
+
+    def next_after(self, generation: int, call_id: UUID, attempt: int, language: str) -> OpenStream:
+        """Returns the instruction that opens the stream after this one.
+
+        A callee who has heard us before is asked to wait. Nothing precedes a greeting, which may have a disclosure.
+        """
+        if self._refusals(generation) < 2:  # another process may accept it at once
+            return OpenStream(call_id, attempt, generation + 1)
+        text = one_moment_phrase(language) if self.opened else ""
+        return OpenStream(call_id, attempt, generation + 1, language, text, PAUSE_SECONDS)
+
+    def _refusals(self, generation: int) -> int:
+        """Returns how many streams in a row, this one being the last of them, no process accepted."""
+        refused = self.lost - self.opened
+        return next(count for count in range(generation + 1) if generation - count not in refused)
 
 
 NO_STREAMS = Streams()

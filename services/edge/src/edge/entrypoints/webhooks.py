@@ -21,6 +21,7 @@ from chassis import tracing
 from chassis.path_numbers import MAX_PATH_NUMBER
 from edge.application.dialogue import DialogueService
 from edge.application.errors import UnknownCall
+from edge.application.streams import answer_in_time
 from edge.domain.occurrences import MessageAwaited, RemainderReported, StreamEnded, UtteranceReceived
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.problems import problem
@@ -28,7 +29,15 @@ from edge.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from edge.ports import Unavailable
 from telephony.instructions import Instruction
 from telephony.provider import Form, InvalidProviderData, WebhookProvider
-from telephony.routes import AFTER_SEQUENCE, AFTER_SPOKEN_TEXT, FINISHED, FIRST_SENTENCE, MAX_SEQUENCE, Webhook
+from telephony.routes import (
+    AFTER_SEQUENCE,
+    AFTER_SPOKEN_TEXT,
+    FINISHED,
+    FIRST_SENTENCE,
+    MAX_SEQUENCE,
+    REPETITION,
+    Webhook,
+)
 
 logger = structlog.get_logger()
 
@@ -138,9 +147,13 @@ def _add_continuation_routes(router: APIRouter, provider: WebhookProvider, dialo
         call_id: UUID,
         attempt: Attempt,
         generation: Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER, description="streams count from 1 in each attempt")],
+        repetition: Annotated[
+            int, Query(alias=REPETITION, ge=0, le=MAX_PATH_NUMBER, description="how often this was asked before")
+        ] = 0,
     ) -> Response:
         """A media stream has ended: another one is opened, the conversation goes on in turns, or the call ends."""
-        return render(await dialogue.respond(call_id, StreamEnded(attempt, generation)))
+        ended = StreamEnded(attempt, generation, repetition)
+        return render(await answer_in_time(dialogue.respond(call_id, ended), call_id, ended))
 
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
     async def remainder(

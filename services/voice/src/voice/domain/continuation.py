@@ -7,7 +7,6 @@ from contracts import (
     AudioReady,
     ConversationEnded,
     Event,
-    InterruptionReason,
     SpeechHeard,
     SpeechInterrupted,
     SpeechPlayed,
@@ -46,11 +45,8 @@ def continuation_of(events: Sequence[Event], attempt: int) -> Continuation:
                 played.update(audio.sentence for audio in event.sentences)
             case SpeechPlayed(attempt=one, turn=turn, is_complete=True) if one == attempt and turn == past.turn:
                 is_over = True
-            case SpeechInterrupted(attempt=one, turn=turn, reason=reason) if one == attempt and turn == past.turn:
-                if reason is InterruptionReason.TAKEOVER:
-                    played = set(range(event.sentence))
-                else:
-                    is_over = True
+            case SpeechInterrupted(attempt=one, turn=turn) if one == attempt and turn == past.turn:
+                is_over = True
             case ConversationEnded(attempt=one) if one == attempt:
                 has_ended = True
     first_sentence = next(number for number in range(len(played) + 1) if number not in played)

@@ -18,7 +18,7 @@ from voice.metrics import LIVE_LOOP_LAG_SECONDS, LIVE_REFUSED, LIVE_STREAMS
 MAX_LAG_SECONDS = 0.2
 """A process whose event loop is later than this most of the time accepts no further stream.
 
-One delay, such as that of its start, refuses none: a refused takeover is one step towards a conversation in turns.
+One delay, such as that of its start, refuses none: a refused takeover is silence for the callee.
 """
 _LAG_INTERVAL_SECONDS = 0.1
 _LAG_MEMORY = 20

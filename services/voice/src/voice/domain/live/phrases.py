@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-FILLERS: Mapping[str, str] = {"es": "Un momento, por favor.", "en": "One moment, please."}
+from contracts.wait_phrases import ONE_MOMENT
+
+FILLERS = ONE_MOMENT
 """Played when a reply takes long."""
 REPETITIONS: Mapping[str, str] = {"es": "¿Perdón? ¿Puede repetirlo?", "en": "Sorry? Could you say that again?"}
 """Played when a stream continues a conversation in which the callee has the word: what was said meanwhile is lost."""
