@@ -101,6 +101,15 @@ async def test_a_tool_call_of_an_incomplete_answer_is_ignored(
     assert await active_call.events(ConversationEnded) == []
 
 
+async def test_the_only_sentence_of_an_answer_is_published_before_its_tool_calls_are_complete(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    model_server.prepare("Queda anotado.", ("note", '{"field": "hour", "value": "a las diez"}'), end="cut")
+    await active_call.callee_says(1, "A las diez")
+    assert await active_call.sentences(1) == ["Queda anotado."]
+    assert len(model_server.requests) == 1, "sentences of two answers do not make one"
+
+
 @pytest.mark.parametrize(
     ("text", "sentences"),
     [("", [FALLBACK, GOODBYE]), ("Muy bien, gracias. ¿Podrá venir", ["Muy bien, gracias.", FALLBACK, GOODBYE])],

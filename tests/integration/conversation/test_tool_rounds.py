@@ -146,7 +146,7 @@ async def test_the_call_ends_after_the_tool_call_of_the_same_answer(
     model_server.prepare("Queda reservado. Adiós.", CALL, END_CALL)
     await active_call.callee_says(1, "Adiós")
     assert len(tools.invocations) == len(model_server.requests) == 1
-    assert await active_call.sentences(1) == ["Queda reservado. Adiós."]
+    assert await active_call.sentences(1) == ["Queda reservado.", "Adiós."]
     assert len(await active_call.events(ConversationEnded)) == 1
 
 

@@ -42,9 +42,17 @@ def test_the_sentences_do_not_depend_on_how_the_stream_is_split(text: str, posit
 
 
 @given(texts)
-def test_a_single_word_is_a_sentence_only_if_it_is_the_whole_text(text: str) -> None:
+def test_a_single_word_is_a_sentence_only_at_the_end_of_a_text_after_the_first_sentence(text: str) -> None:
     sentences = sentences_in(text)
-    assert len(sentences) <= 1 or all(len(sentence.split()) > 1 for sentence in sentences)
+    assert all(len(sentence.split()) > 1 for sentence in sentences[:-1])
+    assert len(sentences) <= 2 or len(sentences[-1].split()) > 1
+
+
+@given(texts, texts)
+def test_what_follows_does_not_change_a_sentence_that_was_cut(text: str, following: str) -> None:
+    cutter = SentenceCutter()
+    cut = cutter.feed(text)
+    assert sentences_in(text + following)[: len(cut)] == cut
 
 
 @pytest.mark.parametrize(
@@ -53,7 +61,9 @@ def test_a_single_word_is_a_sentence_only_if_it_is_the_whole_text(text: str) -> 
         "Muy bien, gracias. | ¿Podrá venir mañana?",
         "¡Qué bien! | Le espero a las diez.",
         "Sí. Queda anotado. | Muchas gracias.",
-        "Gracias por su tiempo. Adiós.",
+        "Gracias por su tiempo. | Adiós.",
+        "Lo entiendo, claro. | No volveremos a llamarle. Adiós.",
+        "Muy bien, gracias. | ¿Sí? Dígame una hora. | La que quiera.",
         "Le atiende el Dr. Ruiz en la Av. Central. | Le espero allí.",
         "Your visit is with Mrs. Smith at 3.30 today. | Is that fine?",
         "La cita es a las 3 p.m. | ¿Le viene bien esa hora?",
@@ -63,6 +73,8 @@ def test_a_single_word_is_a_sentence_only_if_it_is_the_whole_text(text: str) -> 
         "A ver... déjeme mirar. | Sí, hay sitio.",
         "Son 12.50 euros en total. | ¿Está de acuerdo?",
         "He said “come in.” | Then we left.",
+        "¡Ya está! | pero espere un momento.",
+        "Un momento… déjeme ver. | Aquí está…  | Son las diez.",
         "Primera línea sin punto | \nSegunda línea sin punto",
         "Adiós.",
     ],
@@ -75,10 +87,33 @@ def test_white_space_is_not_a_sentence() -> None:
     assert sentences_in("  \n ") == []
 
 
-def test_a_sentence_is_complete_once_two_words_have_begun_after_it() -> None:
+@pytest.mark.parametrize(
+    ("before", "completing"),
+    [
+        ("¿Podrá venir mañana?", " "),
+        ("¡Muy bien!", " "),
+        ("Primera línea", "\n"),
+        ("Muy bien, gracias.", " ¿"),
+        ("Muy bien, gracias…", " L"),
+        ("La cita es a las 3.", " L"),
+    ],
+)
+def test_the_first_sentence_is_complete_as_soon_as_its_end_is_certain(before: str, completing: str) -> None:
     cutter = SentenceCutter()
-    assert cutter.feed("Muy bien, gracias. ¿Podrá ") == []
-    assert cutter.feed("ve") == ["Muy bien, gracias."]
+    assert cutter.feed(before) == cutter.feed(completing[:-1]) == []
+    assert cutter.feed(completing[-1]) == [before]
+
+
+def test_a_later_sentence_is_complete_once_two_words_have_begun_after_it() -> None:
+    cutter = SentenceCutter()
+    assert cutter.feed("Muy bien, gracias. ¿Podrá venir mañana? Si ") == ["Muy bien, gracias."]
+    assert cutter.feed("n") == ["¿Podrá venir mañana?"]
+
+
+def test_a_single_word_begins_the_next_sentence() -> None:
+    cutter = SentenceCutter()
+    assert cutter.feed("¡Claro! Dígame. ") == []
+    assert cutter.feed("A") == ["¡Claro! Dígame."]
 
 
 class CountedText(str):
@@ -111,7 +146,7 @@ def copied_characters(text: str, piece_length: int) -> int:
     return CountedText.copied
 
 
-@pytest.mark.parametrize("unit", ["1. ", "Hola, Sr. ", "Muy bien. Sí. ", "a", ".", " ", "word "])
+@pytest.mark.parametrize("unit", ["1. ", "¿Sí? ", "Hola, Sr. ", "Muy bien. Sí. ", "a", ".", " ", "word "])
 @pytest.mark.parametrize("piece_length", [3, 1_000_000])
 def test_a_text_of_four_times_the_length_costs_four_times_the_work(unit: str, piece_length: int) -> None:
     short, long = (copied_characters(unit * repetitions, piece_length) for repetitions in (50, 200))

@@ -158,7 +158,7 @@ class ModelChain:
                 if isinstance(piece, Completion):
                     completion = piece
                 elif isinstance(piece, ToolUseBegun):
-                    if self._tools.executes(piece.name):
+                    if self._tools.executes(piece.name) or not self._events.has_begun_answer:
                         await self._publish(cutter.flush())
                 else:
                     answer.first_token_seconds = answer.first_token_seconds or self._clock() - self._started_at

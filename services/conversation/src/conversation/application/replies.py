@@ -63,10 +63,10 @@ class ReplyGenerator:
 
     def recover(self, conversation: Conversation, sentences: Sequence[str]) -> Answer:
         """Returns the answer of a turn whose replica crashed; its source follows from the published sentences."""
-        source, script_line = ReplySource.MODEL, sentences_of(conversation.fallback_line or "")
+        source, script_line = ReplySource.MODEL, " ".join(sentences_of(conversation.fallback_line or ""))
         if conversation.screening_prompts:
             source = ReplySource.SCREENING_ANSWER
-        if script_line and list(sentences) == script_line[: len(sentences)]:
+        if sentences and f"{script_line} ".startswith(f"{' '.join(sentences)} "):  # older builds cut it elsewhere
             source = ReplySource.SCRIPT_LINE
         phrases = phrases_of(conversation.call.language)
         if phrases.fallback in sentences:
