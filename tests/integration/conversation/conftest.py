@@ -37,9 +37,10 @@ class ActiveCall:
         self.call = self.call.model_copy(update=changes)
         await self.log.append(status_changed(self.call, previous=CallStatus.RINGING))
 
-    async def append_utterance(self, turn: int, text: str) -> StoredEvent:
+    async def append_utterance(self, turn: int, text: str, granted_sequence: int | None = None) -> StoredEvent:
         """Appends an utterance, as edge does, without delivering it."""
-        return await self.log.append(an_utterance(self.call.call_id, turn, text))
+        utterance = an_utterance(self.call.call_id, turn, text)
+        return await self.log.append(utterance.model_copy(update={"granted_sequence": granted_sequence}))
 
     async def deliver(self, stored: StoredEvent) -> None:
         """Delivers an utterance to the service."""

@@ -1,5 +1,8 @@
 """Turns on a real nats-server with the official SDK: utterances are answered and turns are closed."""
 
+import asyncio
+from typing import Any
+
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -7,6 +10,8 @@ from tests.builders.turns import an_utterance
 from tests.fakes.model import ModelServer
 from tests.integration.conversation.conftest import ActiveCall
 
+from chassis.event_log import EventLog, StoredEvent
+from chassis.keyring import Keyring
 from contracts import (
     AudioRequested,
     CallStatus,
@@ -17,7 +22,9 @@ from contracts import (
     SpeechHeard,
     ToolCall,
 )
+from contracts.streams import CALLS
 from conversation.application.turn_events import TurnEvents
+from conversation.application.turns import Turns
 from conversation.domain.ending import late_opt_out
 from conversation.domain.phrases import phrases_of
 
@@ -26,11 +33,13 @@ NOTE = ("note", '{"field": "hour", "value": "a las diez"}')
 END_CALL = ("end_call", '{"disposition": "confirmed"}')
 
 
+@pytest.mark.parametrize(("granted_sequence", "reads"), [(None, 2), (0, 2), (10**9, 2), (1, 3)])
 async def test_a_turn_reads_the_call_and_one_page_and_nothing_at_the_leader(
-    active_call: ActiveCall, model_server: ModelServer, bus_client: Client
+    active_call: ActiveCall, model_server: ModelServer, bus_client: Client, granted_sequence: int | None, reads: int
 ) -> None:
+    """The page is read again if the utterance has another position of the grant than the call, which has 0."""
     model_server.prepare("Muy bien, gracias. ¿Podrá venir mañana?")
-    utterance = await active_call.append_utterance(1, "Sí, soy yo")
+    utterance = await active_call.append_utterance(1, "Sí, soy yo", granted_sequence)
     requests: list[str] = []
 
     async def note(message: Msg) -> None:
@@ -41,7 +50,36 @@ async def test_a_turn_reads_the_call_and_one_page_and_nothing_at_the_leader(
     await bus_client.flush()
     await active_call.deliver(utterance)
     await bus_client.flush()
-    assert requests == ["$JS.API.DIRECT.GET.CALLS"] * 2
+    assert requests == ["$JS.API.DIRECT.GET.CALLS"] * reads
+    assert await active_call.sentences(1) == ["Muy bien, gracias.", "¿Podrá venir mañana?"]
+    assert "Hola, Ana." in str(model_server.requests[0]["messages"]), "the greeting is a fact of the attempt"
+
+
+class LogOfOnePair(EventLog):
+    """A log whose reads of the call and of its facts wait for each other."""
+
+    has_both: asyncio.Barrier
+
+    async def last_of_any_node(self, subject: str) -> StoredEvent | None:
+        """See `EventLog`."""
+        await self.has_both.wait()
+        return await super().last_of_any_node(subject)
+
+    async def read_after(self, subject: str, after_sequence: int, **options: Any) -> list[StoredEvent]:
+        """See `EventLog`."""
+        await self.has_both.wait()
+        return await super().read_after(subject, after_sequence, **options)
+
+
+async def test_the_call_and_its_facts_are_read_at_the_same_time(
+    active_call: ActiveCall, model_server: ModelServer, bus_client: Client, keyring: Keyring
+) -> None:
+    model_server.prepare("Muy bien, gracias.")
+    log = LogOfOnePair(bus_client, CALLS.name, source="test", keyring=keyring)
+    log.has_both = asyncio.Barrier(2)
+    active_call.turns = Turns(log, active_call.models, deadline_seconds=5)
+    await active_call.deliver(await active_call.append_utterance(1, "Sí", granted_sequence=0))
+    assert await active_call.sentences(1) == ["Muy bien, gracias."]
 
 
 async def test_a_person_who_wants_no_more_calls_is_answered_without_the_model(

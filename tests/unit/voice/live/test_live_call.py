@@ -80,8 +80,9 @@ def test_a_turn_is_heard_answered_and_played_sentence_by_sentence() -> None:
         await live.talk("Who is this?")
         await live.until(SpeechPlayed, 2)
 
-    live = conduct(test, Answer(["This is Ana.", "How are you?"]))
+    live = conduct(test, Answer(["This is Ana.", "How are you?"]), granted_sequence=7)
     assert heard(live) == [(1, "Who is this?")]
+    assert [event.granted_sequence for event in live.log.events(SpeechHeard) if isinstance(event, SpeechHeard)] == [7]
     ready = [(event.turn, event.sentence) for event in live.log.events(AudioReady) if isinstance(event, AudioReady)]
     assert ready == [(0, 0), (1, 0), (1, 1)]
     assert [text for _, text in live.streams.texts] == ["This is Ana.", "How are you?"]

@@ -30,6 +30,11 @@ class SpeechHeard(CallEvent):
     transcription_seconds: float | None = Field(
         default=None, description="live: from the last request for the transcript to its arrival"
     )
+    granted_sequence: int | None = Field(
+        default=None,
+        description="`Call.granted_sequence` as the writer has read it, so that a reader of the attempt need not read "
+        "the call first; null: not known",
+    )
 
 
 class SpeechInterrupted(CallEvent):

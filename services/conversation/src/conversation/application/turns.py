@@ -6,10 +6,11 @@ appends one `audio.requested` per sentence, as soon as the sentence is complete.
 model still writes. `reply.generated` closes the turn and contains the last sentence, if there are several.
 `conversation.ended` follows if the reply ends the conversation.
 
-**Reads.** A turn makes two, of any node: the call, and one page of its facts from the grant of the attempt on. A node
-that lags changes nothing. The page contains the utterance, so it has all facts before it; a later fact that is missing
-makes the guard of an append fail, and the log is read again. Only an utterance that seems to belong to no live attempt
-is checked at the leader before it is ignored.
+**Reads.** A turn makes two, of any node: the call, and one page of its facts from the grant of the attempt on. The
+utterance says where that is, so both are requested at the same time; if the call says something else, the page is read
+again. A node that lags changes nothing. The page contains the utterance, so it has all facts before it; a later fact
+that is missing makes the guard of an append fail, and the log is read again. Only an utterance that seems to belong to
+no live attempt is checked at the leader before it is ignored.
 
 **Deadline.** A turn has one deadline, `TURN_DEADLINE_SECONDS`. The first model, its retry and the second model share
 it. If none of them answers, a fallback is published at once, so the callee always hears something (law 9).
@@ -30,7 +31,7 @@ other one publishes nothing, and the message is delivered to it again later. Sen
 heard then: its generation is cancelled, and the turn is closed with the sentences so far. That is a hint only, which
 may be lost: voice plays the reply to the newest utterance, and the history has what was heard.
 
-**Tools.** A call whose campaign had tools when it was created reads the campaign at the same time as the facts. How its
+**Tools.** A call whose campaign had tools when it was created reads the campaign, too. How its
 tool calls are executed, once each, is in `conversation.application.turn_tools`. What a replica had begun when it
 crashed is finished when the message is delivered again.
 
@@ -48,7 +49,6 @@ from chassis.event_log import EventLog, StoredEvent, UnreadableEvent
 from contracts import (
     AgentTools,
     AudioRequested,
-    Call,
     CallDecision,
     CampaignDecision,
     ConversationEnded,
@@ -107,8 +107,7 @@ class Turns:
     async def answer(self, heard: StoredEvent[SpeechHeard]) -> None:
         """Answers one utterance; ignores it if its attempt is over. Raises TurnClaimed: handle it again later."""
         utterance = heard.event
-        state = await self._load_live(utterance)
-        facts, tools = await self._read(state.event.call, heard.sequence) if state else ([], None)
+        state, facts, tools = await self._read(heard)
         events_so_far = [*([state.event] if state else []), *(fact.event for fact in facts)]
         conversation = Conversation.of(events_so_far, utterance.attempt)
         if conversation is None or not conversation.is_in_progress:
@@ -148,6 +147,30 @@ class Turns:
             if is_of_attempt and turn <= interrupted.turn:
                 generation.cancel()
 
+    async def _read(
+        self, heard: StoredEvent[SpeechHeard]
+    ) -> tuple[StoredEvent[CallDecision] | None, list[StoredEvent], AgentTools | None]:
+        """Returns the state of the call, the facts of its attempt, and what its campaign lets the model do.
+
+        No state and no facts if the attempt may not use its line.
+        """
+        assumed, readings = heard.event.granted_sequence, list[asyncio.Task[list[StoredEvent]]]()
+        if assumed is not None and assumed < heard.sequence:
+            readings.append(asyncio.create_task(self._read_facts(heard, assumed)))
+        try:
+            state = await self._load_live(heard.event)
+            if state is None:
+                return None, [], None
+            call = state.event.call
+            if not readings or call.granted_sequence != assumed:
+                readings.append(asyncio.create_task(self._read_facts(heard, call.granted_sequence)))
+            tools = await self._read_tools(call.campaign_id) if call.has_tools else None
+            return state, await readings[-1], tools
+        finally:
+            for reading in readings:
+                reading.cancel()
+            await asyncio.gather(*readings, return_exceptions=True)
+
     async def _load_live(self, utterance: SpeechHeard) -> StoredEvent[CallDecision] | None:
         """Returns the state of the call if the attempt of the utterance may use its line; else none."""
         for read in (self._log.last_of_any_node, self._log.last):
@@ -155,18 +178,6 @@ class Turns:
             if newest and isinstance(newest.event, CallDecision) and newest.event.call.may_use_line(utterance.attempt):
                 return StoredEvent(newest.event, newest.envelope, newest.sequence)
         return None
-
-    async def _read(self, call: Call, heard_sequence: int) -> tuple[list[StoredEvent], AgentTools | None]:
-        """Returns the facts of the present attempt, and what the campaign lets the model do."""
-        if not call.has_tools:
-            return await self._read_facts(call, heard_sequence), None
-        facts, tools = await asyncio.gather(
-            self._read_facts(call, heard_sequence), self._read_tools(call.campaign_id), return_exceptions=True
-        )
-        for failed in (facts, tools):
-            if isinstance(failed, BaseException):
-                raise failed
-        return facts, tools  # type: ignore[return-value]  # no exception
 
     async def _read_tools(self, campaign_id: str) -> AgentTools | None:
         """Returns the tools in the campaign's terms as they are now; none if its event cannot be read."""
@@ -178,15 +189,15 @@ class Turns:
         terms = newest.event.campaign.terms if newest and isinstance(newest.event, CampaignDecision) else None
         return terms.tools if terms else None
 
-    async def _read_facts(self, call: Call, heard_sequence: int) -> list[StoredEvent]:
-        """Returns the facts of the present attempt, at least up to the utterance.
+    async def _read_facts(self, heard: StoredEvent[SpeechHeard], granted_sequence: int | None) -> list[StoredEvent]:
+        """Returns the facts of the attempt that was granted there, at least up to the utterance.
 
-        The call has no position of its grant in a log of an older build, and that of another log after an import.
+        The position is not known in a log of an older build, and is that of another log after an import.
         """
-        facts = call_facts_filter(call.call_id)
-        if call.granted_sequence is None or call.granted_sequence >= heard_sequence:
+        facts = call_facts_filter(heard.event.call_id)
+        if granted_sequence is None or granted_sequence >= heard.sequence:
             return await self._log.read((facts,))
-        return await self._log.read_after(facts, call.granted_sequence, known_sequence=heard_sequence, kinds=_KINDS)
+        return await self._log.read_after(facts, granted_sequence, known_sequence=heard.sequence, kinds=_KINDS)
 
     async def _reply(
         self, conversation: Conversation, turn: Turn, events: TurnEvents, tools: TurnTools

@@ -164,7 +164,8 @@ class DialogueService:
     async def _claim(self, loaded: _Loaded, claim: ClaimTurn) -> Instruction:
         """Appends the utterance at its turn. Raises Conflict if another one was appended since the state was read."""
         dialogue, utterance = loaded.dialogue, claim.utterance
-        event = _heard(dialogue, dialogue.attempt, claim.turn, utterance)
+        call = call_in(loaded.newest)
+        event = _heard(dialogue, dialogue.attempt, claim.turn, utterance, call.granted_sequence)
         guard = Guard(event.subject, loaded.last_heard_sequence)
         cause, event_id = loaded.newest.envelope, utterance.event_id
         stored = await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
@@ -237,7 +238,9 @@ class DialogueService:
         return await read_facts(self._log, call.call_id, _FACTS, after_sequence=0)
 
 
-def _heard(dialogue: Dialogue, attempt: int, turn: int, utterance: Utterance) -> SpeechHeard:
+def _heard(
+    dialogue: Dialogue, attempt: int, turn: int, utterance: Utterance, granted_sequence: int | None = None
+) -> SpeechHeard:
     return SpeechHeard(
         call_id=dialogue.call_id,
         attempt=attempt,
@@ -245,6 +248,7 @@ def _heard(dialogue: Dialogue, attempt: int, turn: int, utterance: Utterance) ->
         text=utterance.text,
         confidence=utterance.confidence,
         language=dialogue.language,
+        granted_sequence=granted_sequence,
     )
 
 

@@ -143,9 +143,10 @@ class CallRecord:
             logger.warning("live_events_not_appended", count=self._appends.qsize())
 
     async def _claim(self, build: BuildHeard, name: str) -> StoredEvent:
-        subject = SpeechHeard.subject_for(self._stream.call_id)
+        subject, call = SpeechHeard.subject_for(self._stream.call_id), self._state.event.call
         for tries_left in reversed(range(MAX_CLAIMS)):
-            heard, guard = build(self.last_turn + 1), Guard(subject, self._heard_sequence)
+            heard = build(self.last_turn + 1).model_copy(update={"granted_sequence": call.granted_sequence})
+            guard = Guard(subject, self._heard_sequence)
             try:
                 stored = await self._calls.append(heard, cause=self._cause, guard=guard, event_id=self._event_id(name))
             except Conflict:
