@@ -149,7 +149,7 @@ async def running_bots(folder: Path, *, voices: int = 1, has_ours: bool = True) 
     async with (
         httpx.AsyncClient(timeout=60) as http,
         listening("vendors", log=folder / "vendors.log") as urls,
-        listening("floor_bot", urls["elevenlabs"], log=folder / "floor_bot.log") as own,
+        listening("floor_bot", urls["elevenlabs"], urls["openai"], log=folder / "floor_bot.log") as own,
         _running_system(folder, urls, voices) if has_ours else nullcontext() as ours,
     ):
         yield Bots(urls["twilio"], Floor(http, own["floor"], urls["twilio"]), ours)

@@ -7,7 +7,9 @@ after the same silence (`TURN_OVER_SECONDS`).
 TRANSCRIPT_SECONDS = 0.25
 """From a commit to the committed transcript."""
 MODEL_SECONDS = 0.2
-"""From a request to the model to its answer."""
+"""From a request to the model until the first word after the first sentence of its answer is sent."""
+TOKEN_SECONDS = 0.012
+"""From one word of the model to the next. A word is sent together with the space before it."""
 SPEECH_SECONDS = 0.1
 """From a text to its first audio."""
 COMMIT_AFTER_SECONDS = 0.22

@@ -2,8 +2,8 @@
 
 One process with aiohttp and uvloop. Of each call it does the audio work that every such bot does: it reads the frames
 of the media stream, forwards them to the transcriber in messages of 100 ms, commits and ends turns after a fixed
-silence, waits as long as the model takes, sends text to the synthesizer, and plays the audio in frames of 20 ms on an
-absolute clock, 200 ms ahead. A voice during a reply clears it. It prints its URL as one line of JSON.
+silence, reads the model's streamed answer, sends each sentence to the synthesizer, and plays the audio in frames of
+20 ms on an absolute clock, 200 ms ahead. A voice during a reply clears it. It prints its URL as one line of JSON.
 
 ``POST /voice`` answers with TwiML, ``GET /calls`` with the number of open streams and the latencies of all turns,
 ``DELETE /calls`` forgets them.
@@ -13,11 +13,13 @@ import argparse
 import asyncio
 import json
 import signal
+from functools import partial
 
 import aiohttp
 import uvloop
 from aiohttp import web
 
+from bench.live import floor_model
 from bench.live.floor_call import FloorCall, Turn
 
 SPEECH_PATH = "/v1/text-to-speech/floor/multi-stream-input?output_format=ulaw_8000&model_id=eleven_flash_v2_5"
@@ -28,8 +30,9 @@ _HEADERS = {"xi-api-key": "simulated-key"}
 class FloorBot:
     """The HTTP routes, and all calls since the start."""
 
-    def __init__(self, http: aiohttp.ClientSession, elevenlabs_url: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, elevenlabs_url: str, model_url: str) -> None:
         self._http = http
+        self._model_url = model_url
         self._vendor_url = "ws" + elevenlabs_url.removeprefix("http")
         self._turns: list[Turn] = []
         self._open = self._ended = 0
@@ -59,7 +62,8 @@ class FloorBot:
                 self._http.ws_connect(self._vendor_url + TRANSCRIPTION_PATH, headers=_HEADERS) as transcriber,
                 self._http.ws_connect(self._vendor_url + SPEECH_PATH, headers=_HEADERS) as synthesizer,
             ):
-                await FloorCall(telephone, transcriber, synthesizer, self._turns).run()
+                sentences = partial(floor_model.sentences, self._http, self._model_url)
+                await FloorCall(telephone, transcriber, synthesizer, sentences, self._turns).run()
         finally:
             self._open -= 1
             self._ended += 1
@@ -77,13 +81,13 @@ class FloorBot:
         return web.Response(status=204)
 
 
-async def serve(elevenlabs_url: str) -> None:
+async def serve(elevenlabs_url: str, model_url: str) -> None:
     """Serves until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        bot = FloorBot(http, elevenlabs_url)
+        bot = FloorBot(http, elevenlabs_url, model_url)
         runner = web.AppRunner(bot.application(), access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
@@ -99,4 +103,6 @@ async def serve(elevenlabs_url: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="bench.live.floor_bot")
     parser.add_argument("elevenlabs_url", help="base URL of the simulated ElevenLabs")
-    uvloop.run(serve(parser.parse_args().elevenlabs_url))
+    parser.add_argument("model_url", help="base URL of the simulated model, with its version")
+    arguments = parser.parse_args()
+    uvloop.run(serve(arguments.elevenlabs_url, arguments.model_url))

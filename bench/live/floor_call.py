@@ -5,6 +5,7 @@ import json
 import time
 from base64 import b64decode, b64encode
 from collections import deque
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,9 +49,11 @@ class FloorCall:
         telephone: web.WebSocketResponse,
         transcriber: aiohttp.ClientWebSocketResponse,
         synthesizer: aiohttp.ClientWebSocketResponse,
+        sentences: Callable[[str], AsyncIterator[str]],
         turns: list[Turn],
     ) -> None:
         self._telephone, self._transcriber, self._synthesizer = telephone, transcriber, synthesizer
+        self._sentences = sentences
         self._turns = turns
         self._now = time.monotonic
         self._stream_sid = self._call_sid = ""
@@ -96,7 +99,7 @@ class FloorCall:
                     await self._hear(b64decode(document["media"]["payload"]))
                 case "start":
                     self._stream_sid, self._call_sid = document["streamSid"], document["start"]["callSid"]
-                    await self._speak((conditions.GREETING,))
+                    await self._greet()
                 case "stop":
                     return
 
@@ -136,27 +139,34 @@ class FloorCall:
     def _end_turn_if_over(self) -> None:
         if not (self._text and self._is_committed and self._silent_frames >= _TURN_OVER_FRAMES):
             return
+        utterance = " ".join(self._text)
         self._text, self._is_speech, self._is_committed = [], False, False
         now = self._now()
         number = self._turn.turn + 1 if self._turn else 1
         self._turn = Turn(self._call_sid, number, now - self._last_voiced_at)
         self._turns.append(self._turn)
-        self._reply = asyncio.create_task(self._answer(self._turn, now))
+        self._reply = asyncio.create_task(self._answer(self._turn, utterance, now))
 
-    async def _answer(self, turn: Turn, began_at: float) -> None:
-        await asyncio.sleep(conditions.MODEL_SECONDS)
-        self._stage_at = self._now()
-        turn.first_sentence_seconds = self._stage_at - began_at
-        await self._speak(conditions.REPLY)
-
-    async def _speak(self, sentences: tuple[str, ...]) -> None:
-        self._context += 1
-        self._is_finished = False
-        context = {"context_id": str(self._context)}
-        await self._synthesizer.send_str(json.dumps({"text": " ", **context}))
-        for sentence in sentences:
+    async def _answer(self, turn: Turn, utterance: str, began_at: float) -> None:
+        context = {"context_id": self._begin_context()}
+        async for sentence in self._sentences(utterance):
+            if not turn.first_sentence_seconds:
+                self._stage_at = self._now()
+                turn.first_sentence_seconds = self._stage_at - began_at
+                await self._synthesizer.send_str(json.dumps({"text": " ", **context}))
             await self._synthesizer.send_str(json.dumps({"text": f"{sentence} ", **context, "flush": True}))
         await self._synthesizer.send_str(json.dumps({**context, "close_context": True}))
+
+    async def _greet(self) -> None:
+        context = {"context_id": self._begin_context()}
+        await self._synthesizer.send_str(json.dumps({"text": " ", **context}))
+        await self._synthesizer.send_str(json.dumps({"text": f"{conditions.GREETING} ", **context, "flush": True}))
+        await self._synthesizer.send_str(json.dumps({**context, "close_context": True}))
+
+    def _begin_context(self) -> str:
+        self._context += 1
+        self._is_finished = False
+        return str(self._context)
 
     async def _read_synthesizer(self) -> None:
         async for message in self._synthesizer:

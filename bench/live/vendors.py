@@ -1,12 +1,14 @@
 """``python -m bench.live.vendors``: the simulated vendors with fixed latencies, in a process of their own.
 
-Twilio accepts any rate of dials. The model answers every request with the same two sentences. Prints the base URLs as
-one line of JSON, and serves until SIGTERM.
+Twilio accepts any rate of dials. The model answers every request with the same two sentences, word by word. Prints
+the base URLs as one line of JSON, and serves until SIGTERM.
 """
 
 import asyncio
 import json
+import re
 import signal
+import time
 from collections.abc import AsyncIterator
 
 import uvloop
@@ -47,9 +49,12 @@ async def _complete(request: Request) -> Response:
 
 
 async def _events(document: dict[str, object], text: str, usage: dict[str, int]) -> AsyncIterator[str]:
-    await asyncio.sleep(conditions.MODEL_SECONDS)
-    deltas: list[tuple[dict[str, str], str | None]] = [({"role": "assistant", "content": text}, None), ({}, "stop")]
-    for delta, reason in deltas:
+    began_at, words = time.monotonic(), re.findall(r"\s*\S+", text)
+    first_word_seconds = conditions.MODEL_SECONDS - len(conditions.REPLY[0].split()) * conditions.TOKEN_SECONDS
+    deltas: list[tuple[dict[str, str], str | None]] = [({"content": word}, None) for word in words]
+    for position, (delta, reason) in enumerate([*deltas, ({}, "stop")]):
+        due_at = began_at + first_word_seconds + position * conditions.TOKEN_SECONDS
+        await asyncio.sleep(due_at - time.monotonic())
         choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]
         yield _event({**document, "object": "chat.completion.chunk", "choices": choices, "usage": None})
     yield _event({**document, "object": "chat.completion.chunk", "choices": [], "usage": usage}) + "data: [DONE]\n\n"
