@@ -1,4 +1,4 @@
-"""What aiohttp's errors mean that reach an adapter through the SDK of a vendor.
+"""Connections to vendors: how long they are kept, and what aiohttp's errors mean behind the SDK of a vendor.
 
 The SDKs use httpx with the transport of the package ``httpx-aiohttp``, because aiohttp parses HTTP in C. The transport
 reports each lost or refused connection as ``ConnectTimeout``; the error of aiohttp is its cause.
@@ -9,6 +9,10 @@ from collections.abc import Iterator
 import aiohttp
 
 from providers.failures import Failure
+
+KEEPALIVE_SECONDS = 50.0
+"""How long a connection is kept without a request. The turns of a call are some ten seconds apart, and httpx would keep
+it for 5, so most of them would wait for a TLS handshake. Load balancers keep connections for 60 seconds and more."""
 
 
 def connection_failure(error: BaseException) -> Failure | None:

@@ -24,7 +24,7 @@ from conversation.adapters.openai_messages import message_param, tool_param
 from conversation.domain.messages import Completion, Message, ToolUse, ToolUseBegun
 from conversation.domain.tools import Tool
 from providers import Failure, Provider, RequestFailed
-from providers.connections import connection_failure
+from providers.connections import KEEPALIVE_SECONDS, connection_failure
 
 MAX_TOKENS = 1000
 """Limits the cost of one answer of a model that does not stop. The length of a turn is set by the prompt."""
@@ -32,6 +32,7 @@ MAX_TOKENS = 1000
 _DONE = b"[DONE]"
 _END_SECONDS = 0.1
 """How long the end of a response may take after the last event. A connection that takes longer is not used again."""
+_LIMITS = httpx2.Limits(max_connections=1000, keepalive_expiry=KEEPALIVE_SECONDS)
 _INCOMPLETE = {"length": Failure.TOO_LONG, "content_filter": Failure.FILTERED}
 
 
@@ -74,7 +75,7 @@ async def openai_model(api_key: str, model: str, provider: Provider, *, base_url
     # At DEBUG the SDK logs whole requests, which contain the callee's words.
     logging.getLogger("openai").setLevel(logging.WARNING)
     # No retries in the SDK: the turn decides about them, counts and records them.
-    http = openai.DefaultAioHttpClient()
+    http = openai.DefaultAioHttpClient(limits=_LIMITS)
     async with openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0, http_client=http) as client:
         yield OpenAIModel(client, model, provider)
 

@@ -12,7 +12,7 @@ from httpx_aiohttp import HttpxAiohttpClient
 
 from contracts import AudioRequested
 from providers import Failure, Provider, RequestFailed
-from providers.connections import connection_failure
+from providers.connections import KEEPALIVE_SECONDS, connection_failure
 from voice.domain.clips import SynthesisRequest
 
 OUTPUT_FORMAT = "mp3_22050_32"
@@ -126,5 +126,6 @@ def _reason(error: ApiError) -> str:
 @asynccontextmanager
 async def connect(*, api_key: str, base_url: str) -> AsyncIterator[AsyncElevenLabs]:
     """Yields a client of one account, and closes its connections at the end."""
-    async with HttpxAiohttpClient(timeout=CONNECTION_SECONDS) as http:
+    limits = httpx.Limits(max_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
+    async with HttpxAiohttpClient(timeout=CONNECTION_SECONDS, limits=limits) as http:
         yield AsyncElevenLabs(api_key=api_key, base_url=base_url.rstrip("/"), httpx_client=http)
