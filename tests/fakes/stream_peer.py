@@ -18,18 +18,21 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from chassis.background import run_in_background
 from chassis.event_log import EventLog, StoredEvent
 from contracts import CallDecision, ConversationMode
-from telephony.media import STREAM_PATH, derive_media_key, sign, stream_path
+from telephony.media import RELAY_PATH, STREAM_PATH, derive_media_key, sign, stream_path
 from telephony.twilio_streams import StreamSignatures
 from voice.application.live.call_record import CallRecord
 from voice.application.live.live_call import LiveCall, Resources
 from voice.application.live.live_calls import LiveCalls, StreamId
 from voice.application.live.live_speech import LiveSpeech
+from voice.application.live.relay_call import RelayCall
+from voice.application.live.relay_speaking import RelayRecord
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.domain.audio_formats import MuLawCutter
 from voice.domain.live.turn_policy import TurnPolicy
 from voice.entrypoints.media_stream import MediaStreams, StreamKind
+from voice.entrypoints.relay_socket import RelayPeer
 from voice.entrypoints.stream_socket import AudioPeer
-from voice.ports import CallEvents, Line
+from voice.ports import CallEvents, Line, TextLine
 
 TOKEN = "simulated-auth-token"
 KEY = derive_media_key(TOKEN)
@@ -58,17 +61,19 @@ class StreamServer:
     def path(self, stream: StreamId) -> str:
         return stream_path(stream.call_id, stream.attempt, stream.generation)
 
-    async def handshake(self, stream: StreamId, *, signature: str | None = None) -> aiohttp.ClientWebSocketResponse:
-        path = self.path(stream)
+    async def handshake(
+        self, stream: StreamId, *, signature: str | None = None, path: str | None = None
+    ) -> aiohttp.ClientWebSocketResponse:
+        path = path or self.path(stream)
         if signature is None:
             signature = RequestValidator(TOKEN).compute_signature(PUBLIC_URL + path, {})
         url = f"ws://127.0.0.1:{self.port}{path}"
         return await self.http.ws_connect(url, headers={HEADER: signature}, max_msg_size=0)
 
-    async def refusal(self, stream: StreamId, *, signature: str | None = None) -> int:
+    async def refusal(self, stream: StreamId, *, signature: str | None = None, path: str | None = None) -> int:
         """Returns the status with which the handshake is refused."""
         try:
-            await self.handshake(stream, signature=signature)
+            await self.handshake(stream, signature=signature, path=path)
         except aiohttp.WSServerHandshakeError as error:
             return error.status
         raise AssertionError("the handshake was accepted")
@@ -195,7 +200,15 @@ async def stream_server(log: EventLog, events: CallEvents, *, max_calls: int = 1
         record = CallRecord(log, stream, state)
         return LiveCall(stream, stream_id, call, line, record, speech, FakeActivity(), resources)
 
-    kinds = [StreamKind(ConversationMode.LIVE, STREAM_PATH, lambda opened: AudioPeer(opened, conduct))]
+    def conduct_relay(stream: StreamId, state: StoredEvent[CallDecision], line: TextLine, session_id: str) -> RelayCall:
+        record = CallRecord(log, stream, state)
+        speech = RelayRecord(SpeechSynthesis([], FakeClips(), log))
+        return RelayCall(stream, session_id, state.event.call, line, record, speech, events, TurnPolicy())
+
+    kinds = [
+        StreamKind(ConversationMode.LIVE, STREAM_PATH, lambda opened: AudioPeer(opened, conduct)),
+        StreamKind(ConversationMode.RELAY, RELAY_PATH, lambda opened: RelayPeer(opened, conduct_relay)),
+    ]
     server = MediaStreams(live_calls, kinds, StreamSignatures(TOKEN, PUBLIC_URL), KEY, signature_header=HEADER)
     async with (
         run_in_background(live_calls.run()),

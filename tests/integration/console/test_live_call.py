@@ -11,7 +11,16 @@ from tests.integration.edge.conftest import Orchestrator
 from tests.integration.edge.test_lists import CALL
 
 from chassis.event_log import EventLog
-from contracts import Call, CallList, CallStatus, ConversationMode, Event, ProviderCallsQuery
+from contracts import (
+    Call,
+    CallList,
+    CallStatus,
+    ConversationMode,
+    Event,
+    MediaKind,
+    MediaOpened,
+    ProviderCallsQuery,
+)
 
 pytestmark = pytest.mark.usefixtures("listed")
 
@@ -85,8 +94,28 @@ async def test_a_reply_of_which_nothing_was_heard_is_shown_as_not_heard(
     assert "(not heard:) I can offer you Tuesday at eleven. Or Thursday at four." in shown
 
 
+async def test_a_call_whose_provider_speaks_shows_its_mode(
+    browser: httpx.AsyncClient, calls: EventLog, orchestrator: Orchestrator, waiting: Call
+) -> None:
+    state = {"status": CallStatus.IN_PROGRESS, "attempt": 1, "mode": ConversationMode.RELAY}
+    await orchestrator.move(waiting.call_id, **state)
+    opened = MediaOpened(
+        call_id=waiting.call_id, attempt=1, generation=1, stream_id="VX1", previous_turn=0, kind=MediaKind.RELAY
+    )
+    await calls.append(opened)
+
+    shown = words((await browser.get(f"/calls/{waiting.call_id}")).text)
+
+    assert "live conversation, relayed as text" in shown
+    assert "stream 1 opened, the provider transcribes and speaks" in shown
+
+
 async def test_the_list_marks_live_calls(browser: httpx.AsyncClient, bus_client: Client) -> None:
-    for mode, marked in ((ConversationMode.LIVE, "pending live busy"), (ConversationMode.TURN_BASED, "pending busy")):
+    for mode, marked in (
+        (ConversationMode.LIVE, "pending live busy"),
+        (ConversationMode.RELAY, "pending relay busy"),
+        (ConversationMode.TURN_BASED, "pending busy"),
+    ):
         found = CallList(calls=(CALL.model_copy(update={"mode": mode}),), has_more=False)
 
         async def answer(message: Msg, found: CallList = found) -> None:

@@ -458,6 +458,21 @@ async def test_without_an_address_for_streams_a_live_call_is_held_in_turns() -> 
     assert not_configured() == before + 1
 
 
+async def test_a_call_whose_provider_speaks_opens_streams_of_text() -> None:
+    log = FakeEventLog()
+    log.store(call_created(LIVE.model_copy(update={"mode": ConversationMode.RELAY, "voice": "v-1"})))
+    service = DialogueService(log, FakeSpeech(), has_streams=True)
+    assert await service.answer(ANSWERED) == OpenStream(ID, 1, 1, LIVE.language, is_relay=True, voice="v-1")
+    assert await service.respond(ID, StreamEnded(1, 1)) == OpenStream(
+        ID, 1, 2, LIVE.language, is_relay=True, voice="v-1"
+    )
+    assert log.events(MediaLost) == [
+        MediaLost(call_id=ID, attempt=1, generation=1, reason=MediaLostReason.NEVER_OPENED)
+    ]
+    log.store(MediaDegraded(call_id=ID, attempt=1, reason=DegradationReason.LOST_STREAMS))
+    assert await service.answer(ANSWERED) == GREETING, "the first webhook is repeated late"
+
+
 def not_configured() -> float:
     """Returns how many conversations were counted that went on in turns for want of an address for streams."""
     return REGISTRY.get_sample_value("centralita_degraded_conversations_total", {"reason": "not_configured"}) or 0

@@ -52,6 +52,18 @@ def test_a_live_call_that_is_answered_opens_its_first_stream() -> None:
     assert decide(replace(LIVE, mode=ConversationMode.TURN_BASED), Answered(2)) == GREETING
 
 
+def test_a_call_whose_provider_speaks_has_streams_of_text() -> None:
+    relay = replace(LIVE, mode=ConversationMode.RELAY, voice="v-1")
+    first = OpenStream(CALL, 2, 1, "es", is_relay=True, voice="v-1")
+    assert decide(relay, Answered(2)) == first
+    dropped = replace(relay, streams=after({1: MediaClosedReason.DROPPED}).streams)
+    assert decide(dropped, ended()) == replace(first, generation=2)
+    refused = replace(relay, streams=Streams(True, lost=frozenset({1, 2})))
+    assert decide(refused, ended(2)) == replace(first, generation=3, pause_seconds=1)
+    failed = replace(relay, streams=after(dict.fromkeys((1, 2, 3), MediaClosedReason.DROPPED), generation=3).streams)
+    assert decide(failed, ended(3)) == Degrade(DegradationReason.LOST_STREAMS, REPLY)
+
+
 def test_without_an_address_for_streams_a_live_call_goes_on_in_turns() -> None:
     dialogue = replace(LIVE, streams=Streams(is_configured=False))
     assert decide(dialogue, Answered(2)) == Degrade(DegradationReason.NOT_CONFIGURED, GREETING)

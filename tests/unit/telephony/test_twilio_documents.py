@@ -71,6 +71,18 @@ def connect(generation: int) -> str:
     return f'<Connect action="{stream_ended(generation)}" method="POST">{stream}</Connect>'
 
 
+def relay(generation: int, attributes: str) -> str:
+    path = f"/media/relay/{CALL}/2/{generation}"
+    parameter = f'<Parameter name="token" value="{sign(derive_media_key("token"), path)}" />'
+    noun = (
+        '<ConversationRelay dtmfDetection="true" events="speaker-events tokens-played" ignoreBackchannel="true" '
+        f'interruptible="any" language="es-ES" reportInputDuringAgentSpeech="any" {attributes % (LIVE_URL + path)}>'
+    )
+    content = f"{noun}{parameter}</ConversationRelay>"
+    connected = f'<Connect action="{stream_ended(generation)}" method="POST">{content}</Connect>'
+    return connected + f'<Redirect method="POST">{stream_ended(generation)}</Redirect>'
+
+
 def response(*verbs: str) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?><Response>{"".join(verbs)}</Response>'
 
@@ -127,6 +139,11 @@ SPOKEN = '<Say language="es-ES">A</Say>'
         (
             AskAgain(CALL, 2, 4, 3),
             response(PAUSE, f'<Redirect method="POST">{stream_ended(4, "?again=3")}</Redirect>'),
+        ),
+        (OpenStream(CALL, 2, 4, "es", is_relay=True), response(relay(4, 'url="%s"'))),
+        (
+            OpenStream(CALL, 2, 4, "es", "A", 1, is_relay=True, voice="v-1"),
+            response(SPOKEN, PAUSE, relay(4, 'ttsProvider="ElevenLabs" url="%s" voice="v-1"')),
         ),
         (SpeakGoodbye("es", "A"), response(SPOKEN, "<Hangup />")),
         (HangUp(), '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup /></Response>'),

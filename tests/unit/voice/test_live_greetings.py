@@ -29,6 +29,8 @@ MU_LAW = b"\x20" * 800
         (ConversationMode.TURN_BASED, True, [MP3]),
         (ConversationMode.LIVE, True, [MU_LAW]),
         (ConversationMode.LIVE, False, [MP3]),
+        (ConversationMode.RELAY, True, []),
+        (ConversationMode.RELAY, False, [MP3]),
     ],
 )
 async def test_the_greeting_is_stored_in_the_format_of_its_mode(

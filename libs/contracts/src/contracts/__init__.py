@@ -57,7 +57,7 @@ from contracts.events.conversations import (
 )
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.erasures import ErasedRequest, RequestsErased
-from contracts.events.media import KeysPressed, MediaClosed, MediaDegraded, MediaLost, MediaOpened
+from contracts.events.media import KeysPressed, MediaClosed, MediaDegraded, MediaKind, MediaLost, MediaOpened
 from contracts.events.numbers import NumberBlockRequested, NumberChanged, NumberCommand, NumberUnblockRequested
 from contracts.events.persons import PersonErased, PersonEraseRequested
 from contracts.events.requests import (
@@ -212,6 +212,7 @@ __all__ = [
     "MediaClosed",
     "MediaClosedReason",
     "MediaDegraded",
+    "MediaKind",
     "MediaLost",
     "MediaLostReason",
     "MediaOpened",

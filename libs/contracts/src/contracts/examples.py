@@ -32,7 +32,7 @@ from contracts.events.conversations import (
     TurnLatencies,
 )
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
-from contracts.events.media import KeysPressed, MediaClosed, MediaDegraded, MediaLost, MediaOpened
+from contracts.events.media import KeysPressed, MediaClosed, MediaDegraded, MediaKind, MediaLost, MediaOpened
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -206,7 +206,7 @@ _ALL: tuple[Event, ...] = (
     MessageReported(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID, is_finished=True),
     PersonRecognized(call_id=CALL_ID, attempt=1, turn=2),
     OptOutKeyPressed(call_id=CALL_ID, attempt=1, key="9"),
-    MediaOpened(call_id=CALL_ID, attempt=1, generation=1, stream_id=_STREAM_ID, previous_turn=0),
+    MediaOpened(call_id=CALL_ID, attempt=1, generation=1, stream_id=_STREAM_ID, previous_turn=0, kind=MediaKind.RELAY),
     MediaClosed(
         call_id=CALL_ID,
         attempt=1,

@@ -58,12 +58,12 @@ class CampaignStatus(StrEnum):
 
 
 class ConversationMode(StrEnum):
-    """How the conversations of a call are held."""
+    """How conversations are held: in turns, over a stream of audio, or over one of text (docs/live.md)."""
 
     TURN_BASED = "turn_based"
-    """Callee and agent speak in turns; the telephone provider hears the callee."""
     LIVE = "live"
-    """Both may speak at any time; the audio of both is a stream (docs/live.md)."""
+    RELAY = "relay"
+    """The telephone provider transcribes and speaks."""
 
 
 class MediaClosedReason(StrEnum):

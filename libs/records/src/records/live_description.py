@@ -12,6 +12,7 @@ from contracts import (
     KeysPressed,
     MediaClosed,
     MediaDegraded,
+    MediaKind,
     MediaLost,
     MediaOpened,
     SpeechInterrupted,
@@ -27,6 +28,7 @@ STREAM_EVENT_NAMES = frozenset(kind.event_name for kind in get_args(StreamEvent)
 LIVE_EVENT_NAMES = frozenset(kind.event_name for kind in get_args(LiveEvent))
 
 OPENED, AFTER_TURN = "stream %(generation)s opened", "after turn %(turn)s"
+OF_TEXT = "the provider transcribes and speaks"
 CLOSED, LATE_AUDIO = "stream %(generation)s closed after %(seconds)s s", "gaps in our audio: %(count)s"
 LOST, DEGRADED = "stream %(generation)s lost", "goes on in turns"
 PRESSED = "keys pressed"
@@ -75,7 +77,7 @@ FAILED_STREAMS = frozenset(
 
 TEXTS = frozenset(
     {
-        *(OPENED, AFTER_TURN, CLOSED, LATE_AUDIO, LOST, DEGRADED, PRESSED, INTERRUPTED, HEARD, NOT_HEARD),
+        *(OPENED, OF_TEXT, AFTER_TURN, CLOSED, LATE_AUDIO, LOST, DEGRADED, PRESSED, INTERRUPTED, HEARD, NOT_HEARD),
         *(PLAYED, NOT_PLAYED, SECONDS, PAUSES, RESUMES, BACKCHANNELS),
         *CLOSED_WORDS.values(),
         *LOST_WORDS.values(),
@@ -123,6 +125,8 @@ def _phrases(event: LiveEvent) -> Iterator[Phrase]:
     match event:
         case MediaOpened():
             yield Phrase(OPENED, {"generation": event.generation})
+            if event.kind is MediaKind.RELAY:
+                yield Phrase(OF_TEXT)
             if event.previous_turn:
                 yield Phrase(AFTER_TURN, {"turn": event.previous_turn})
         case MediaClosed():

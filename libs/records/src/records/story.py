@@ -138,7 +138,7 @@ def _state(call: Call) -> Iterable[StateLine]:
     yield StateLine(
         name="deadline", text=f"{call.deadline_at:%Y-%m-%d %H:%M:%S.%f} UTC" if call.deadline_at else "none"
     )
-    if call.mode is ConversationMode.LIVE:
+    if call.mode is not ConversationMode.TURN_BASED:
         yield StateLine(name="mode", text=str(call.mode))
     for name in ("reason", "disposition", "hangup_reason", "duration_seconds"):
         if (value := getattr(call, name)) is not None:

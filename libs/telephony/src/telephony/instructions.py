@@ -103,7 +103,8 @@ class OpenStream:
     """Connect the audio of both to voice, then report the end of this media stream.
 
     `generation`: the number of the stream in its attempt, from 1. Before the stream, `text` is spoken in the provider's
-    own voice, unless it is empty, and the line is silent for `pause_seconds`.
+    own voice, unless it is empty, and the line is silent for `pause_seconds`. `is_relay`: the stream has text, and the
+    provider transcribes and speaks, in this `voice` if the call asks for one.
     """
 
     call_id: UUID
@@ -112,6 +113,8 @@ class OpenStream:
     language: str = ""
     text: str = ""
     pause_seconds: int = 0
+    is_relay: bool = False
+    voice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The addresses of audio: that of a turn over HTTP, and the media stream of a live conversation.
+"""The addresses of audio: that of a turn over HTTP, and the media streams of live conversations.
 
 Voice serves the audio of a turn, the telephone provider plays it, the edge relays it. Voice accepts the media stream,
-which the provider opens.
+which the provider opens. A stream has audio, or text if the provider itself transcribes and speaks.
 
 The URL carries a token, because speech is personal data and the ids in the path are no secret. The token signs the
 path and the sequence in the URL (`telephony.routes`). It does not sign a host name, so it is valid under the public and
@@ -20,6 +20,8 @@ MEDIA_PATH = "/media" + TURN_PATH
 """The template of the path of a turn's audio, in Starlette's notation (`chassis.path_numbers`)."""
 STREAM_PATH = "/media/stream" + GENERATION_PATH
 """The path of a media stream, in the same notation. Its address has no query: the provider refuses one."""
+RELAY_PATH = "/media/relay" + GENERATION_PATH
+"""The path of a stream of text, as `STREAM_PATH`."""
 TOKEN = "token"  # noqa: S105  the name of the query parameter, and of the parameter of a stream
 ASIDE = "aside"
 """Query parameter: the audio is not played on the call's line, so the line must not play its remainder either."""
@@ -48,6 +50,11 @@ def build_media_target(
 def stream_path(call_id: UUID, attempt: int, generation: int) -> str:
     """Returns the path of a media stream."""
     return build_path(STREAM_PATH, call_id=call_id, attempt=attempt, generation=generation)
+
+
+def relay_path(call_id: UUID, attempt: int, generation: int) -> str:
+    """Returns the path of a stream of text."""
+    return build_path(RELAY_PATH, call_id=call_id, attempt=attempt, generation=generation)
 
 
 def sign(key: bytes, path: str, after_sequence: int = 0) -> str:

@@ -29,10 +29,11 @@ from telephony.instructions import (
     SpeakText,
     Utterance,
 )
-from telephony.media import TOKEN, build_media_target, derive_media_key, sign, stream_path
+from telephony.media import TOKEN, build_media_target, derive_media_key, relay_path, sign, stream_path
 from telephony.provider import Form, InvalidProviderData, Report
 from telephony.routes import WebhookUrls
 from telephony.timing import MESSAGE_SILENCE_SECONDS, SILENCE_SECONDS
+from telephony.twilio_relay import add_stream
 
 NAME = "twilio"
 PREFIX = "/twilio"
@@ -234,10 +235,11 @@ class TwilioWebhooks:
             response.say(_speakable(stream.text), language=_with_region(stream.language))
         if stream.pause_seconds:
             response.pause(length=stream.pause_seconds)
-        path = stream_path(stream.call_id, stream.attempt, stream.generation)
+        path = (relay_path if stream.is_relay else stream_path)(stream.call_id, stream.attempt, stream.generation)
         ended = self._urls.stream_ended(stream.call_id, stream.attempt, stream.generation)
         connect: Connect = response.connect(action=ended, method="POST")
-        connect.stream(url=self._live_url + path).parameter(name=TOKEN, value=sign(self._media_key, path))
+        noun = add_stream(connect, self._live_url + path, stream, _with_region(stream.language))
+        noun.parameter(name=TOKEN, value=sign(self._media_key, path))
         response.redirect(ended, method="POST")
 
     def _gather(self, response: VoiceResponse, instruction: Prompt) -> Gather:

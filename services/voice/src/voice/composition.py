@@ -18,7 +18,7 @@ from contracts import CallDecision, ConversationMode
 from contracts.buckets import CALL_CLIPS, CLIPS
 from contracts.streams import CALLS
 from providers import Provider
-from telephony.media import STREAM_PATH, derive_media_key
+from telephony.media import RELAY_PATH, STREAM_PATH, derive_media_key
 from telephony.twilio import SIGNATURE_HEADER
 from telephony.twilio_streams import StreamSignatures
 from voice.adapters import elevenlabs, twilio
@@ -34,6 +34,8 @@ from voice.application.live.call_record import CallRecord
 from voice.application.live.live_call import LiveCall, Resources
 from voice.application.live.live_calls import LiveCalls, StreamId
 from voice.application.live.live_speech import LiveSpeech
+from voice.application.live.relay_call import RelayCall
+from voice.application.live.relay_speaking import RelayRecord
 from voice.application.speech.prepared_clips import PreparedClips
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
@@ -50,9 +52,10 @@ from voice.domain.live.turn_policy import TurnPolicy
 from voice.domain.rate_limit import RateLimit
 from voice.entrypoints.media import build_routes
 from voice.entrypoints.media_stream import MediaStreams, StreamKind
+from voice.entrypoints.relay_socket import ConductRelay, RelayPeer
 from voice.entrypoints.stream_socket import AudioPeer
 from voice.entrypoints.subscribers import subscribe_handlers
-from voice.ports import Line, Synthesizer
+from voice.ports import Line, Synthesizer, TextLine
 from voice.settings import Settings
 
 logger = structlog.get_logger()
@@ -147,8 +150,10 @@ async def _media_streams(
             return LiveCall(stream, stream_id, call, line, record, live_speech, WebRtcVoiceActivity(), resources)
 
         signatures, key = StreamSignatures(token, settings.live_url), derive_media_key(token)
+        conduct_relay = _relay_conductor(calls, events, synthesis)
         kinds = [
-            StreamKind(ConversationMode.LIVE, STREAM_PATH, lambda stream_socket: AudioPeer(stream_socket, conduct))
+            StreamKind(ConversationMode.LIVE, STREAM_PATH, lambda stream_socket: AudioPeer(stream_socket, conduct)),
+            StreamKind(ConversationMode.RELAY, RELAY_PATH, lambda text_socket: RelayPeer(text_socket, conduct_relay)),
         ]
         server = MediaStreams(live_calls, kinds, signatures, key, signature_header=SIGNATURE_HEADER)
         bus.before_drain.push_async_callback(live_calls.drain)
@@ -159,6 +164,17 @@ async def _media_streams(
         ):
             logger.info("media_streams_accepted", port=port)
             yield
+
+
+def _relay_conductor(calls: EventLog, events: TurnEventReader, synthesis: SpeechSynthesis) -> ConductRelay:
+    """Returns what conducts the streams of text. No vendor of ours speaks or transcribes there."""
+    speech, policy = RelayRecord(synthesis), TurnPolicy()
+
+    def conduct(stream: StreamId, state: StoredEvent[CallDecision], line: TextLine, stream_id: str) -> RelayCall:
+        record = CallRecord(calls, stream, state)
+        return RelayCall(stream, stream_id, state.event.call, line, record, speech, events, policy)
+
+    return conduct
 
 
 def _stream_listener(settings: Settings) -> socket.socket:

@@ -30,6 +30,9 @@ LIVE_REFUSED = Counter(
 )
 LIVE_CLOSED = Counter("centralita_live_closed", "Media streams that have ended, by reason and mode", ["reason", "mode"])
 LIVE_MALFORMED = Counter("centralita_live_malformed", "Messages of media streams that could not be used")
+LIVE_REPORTED_ERRORS = Counter(
+    "centralita_live_reported_errors", "Errors that the telephone provider reported on streams of text"
+)
 LIVE_UNDERRUNS = Counter("centralita_live_underruns", "How often audio was due to be sent and was not there")
 LIVE_PAUSES = Counter("centralita_live_pauses", "How often a sound of the callee paused a reply")
 LIVE_RESUMES = Counter("centralita_live_resumes", "How often a paused reply went on")
@@ -46,7 +49,7 @@ LIVE_STAGE_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5),
 )
 
-for _mode in (ConversationMode.LIVE,):
+for _mode in (ConversationMode.LIVE, ConversationMode.RELAY):
     LIVE_STREAMS.labels(mode=_mode.value)
     for _closed in MediaClosedReason:
         LIVE_CLOSED.labels(reason=_closed.value, mode=_mode.value)

@@ -203,6 +203,23 @@ class Line(Protocol):
         ...
 
 
+class TextLine(Protocol):
+    """The line of a call whose provider speaks: what it says is sent, and returns at once."""
+
+    def speak(
+        self, text: str, language: str, *, is_last: bool, is_interruptible: bool = True, is_preemptible: bool = True
+    ) -> None:
+        """Speaks a text behind those before it. One that `is_last` ends a talk cycle.
+
+        `is_interruptible`: the callee may end it. `is_preemptible`: the next cycle ends it.
+        """
+        ...
+
+    def end_cycle(self) -> None:
+        """Ends a talk cycle: no further text of it follows."""
+        ...
+
+
 class Transcription(Protocol):
     """One session of a transcriber."""
 

@@ -41,7 +41,7 @@ CAMPAIGN = Dashboard(
         "All campaigns": (
             Panel(
                 "Calls entering each status, by mode",
-                "A second; the mode is turn_based or live",
+                "A second; the mode is turn_based, live or relay",
                 {"{{status}}, {{mode}}": rate("centralita_calls_total", "status", "mode")},
                 unit=Unit.PER_SECOND,
                 kind=Kind.STACKED,

@@ -1,9 +1,10 @@
-"""Media streams: the two-way audio of a live conversation, between the telephone provider and voice (docs/live.md).
+"""Media streams: audio or text of a live conversation, between the telephone provider and voice (docs/live.md).
 
 A stream has a generation: the first stream of an attempt is 1, and each that follows is one more. A stream ends with
 `telephony.media_closed` by the process that held it, or with `telephony.media_lost` by edge if that process died.
 """
 
+from enum import StrEnum
 from typing import ClassVar
 
 from pydantic import Field
@@ -11,6 +12,15 @@ from pydantic import Field
 from contracts.event import CallEvent, Service
 from contracts.personal import PersonalText
 from contracts.vocabulary import DegradationReason, MediaClosedReason, MediaLostReason
+
+
+class MediaKind(StrEnum):
+    """What a media stream carries."""
+
+    STREAM = "stream"
+    """The audio of both."""
+    RELAY = "relay"
+    """Text: the words of the callee, and those that the provider speaks."""
 
 
 class MediaOpened(CallEvent):
@@ -23,6 +33,7 @@ class MediaOpened(CallEvent):
     generation: int = Field(ge=1, description="number of the stream in its attempt, from 1")
     stream_id: str = Field(description="the provider's id of the stream")
     previous_turn: int = Field(description="the last turn that was claimed before it; 0: the greeting is due")
+    kind: MediaKind = Field(default=MediaKind.STREAM, description="whether it carries audio or text")
 
 
 class MediaClosed(CallEvent):
@@ -35,7 +46,7 @@ class MediaClosed(CallEvent):
     generation: int
     reason: MediaClosedReason
     seconds: float = Field(description="how long it was open")
-    frames: int = Field(description="frames of the callee's audio that were received, 20 ms each")
+    frames: int = Field(description="frames of the callee's audio that were received, 20 ms each; 0: it carried text")
     underruns: int = Field(default=0, description="how often audio was due to be sent and was not there")
 
 

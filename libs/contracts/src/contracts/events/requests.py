@@ -61,7 +61,7 @@ class CallRequested(Event, RequestedCalleeTerms):
         default="es", description="BCP 47; es and en are supported; left out: that of the campaign, or else es"
     )
     mode: ConversationMode | None = Field(
-        default=None, description="how the conversation is held: turn_based or live; null: as the campaign says"
+        default=None, description="how the conversation is held: turn_based, live or relay; null: as the campaign says"
     )
     purpose: Purpose | None = Field(
         default=None,
@@ -171,7 +171,7 @@ class CallChangeRequested(_Command, RequestedCalleeTerms):
     script_template: Script | None = None
     variables: Variables | None = None
     language: Language | None = None
-    mode: ConversationMode | None = Field(default=None, description="turn_based or live")
+    mode: ConversationMode | None = Field(default=None, description="turn_based, live or relay")
     time_zone: TimeZone | None = Field(
         default=None, description="IANA time zone of the callee; left out with a new number: that of the number"
     )

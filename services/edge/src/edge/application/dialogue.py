@@ -198,7 +198,7 @@ class DialogueService:
                 self._log.last_of_any_node(AudioFailed.subject_for(call_id)),  # it failed before the callee answered
             )
             facts = [failed] if failed else []
-            if call_in(newest).mode is ConversationMode.LIVE:
+            if call_in(newest).mode is not ConversationMode.TURN_BASED:
                 degraded = await self._log.last(MediaDegraded.subject_for(call_id))
                 facts = [*facts, *([degraded] if degraded else [])]
             return self._loaded(newest, facts, occurrence)
@@ -276,6 +276,7 @@ def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occur
         has_failed_message=any(_has_failed_message(stored.event, call.attempt) for stored in facts),
         opt_out_key=None if call.opt_out_key == NO_OPT_OUT_KEY else call.opt_out_key,
         mode=call.mode,
+        voice=call.voice,
     )
     for stored, event in heard:
         if event.attempt != call.attempt:

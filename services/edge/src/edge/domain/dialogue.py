@@ -40,7 +40,7 @@ the conversation goes on (docs/adr/0041).
 
 Live conversations
 ------------------
-In a live conversation voice claims the turns, and the audio of both is a media stream. The edge opens the stream, and
+In a live conversation voice claims the turns, over a media stream of audio or text. The edge opens the stream, and
 says what is next when it has ended (`edge.domain.streams`): the end of the call, another stream, or turns from here on.
 
 Reading the remainder takes time. `decide` therefore returns `ReadRemainder` only when it needs the text, and is called
@@ -117,15 +117,14 @@ class Dialogue:
     """The sequence of the `speech.heard` of `claimed_turn`."""
     message: str | None = None
     """The message to the machine that answered, while it is left; none while a person may be on the line."""
-    is_after_beep: bool = False
-    """Whether the beep of the machine was heard."""
+    is_after_beep: bool = False  # whether the beep of the machine was heard
     has_failed_message: bool = False
     """Whether voice has failed to synthesize the message in this attempt."""
     opt_out_key: str | None = None
     """The key by which the callee asks for no more calls; none if no key is heard."""
     mode: ConversationMode = ConversationMode.TURN_BASED
-    streams: Streams = NO_STREAMS
-    """Of a live conversation, when it is answered and after each stream."""
+    voice: str | None = None  # as the call asks for it
+    streams: Streams = NO_STREAMS  # of a live conversation, when it is answered and after each stream
 
     def sequence_of(self, turn: int) -> int:
         """Returns the sequence of the turn's `speech.heard`, or 0 if it is not known."""
@@ -137,6 +136,8 @@ class Dialogue:
 def decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
     """Returns what to do next on the line of a call."""
     decision = _decide(dialogue, occurrence)
+    if isinstance(decision, OpenStream) and dialogue.mode is ConversationMode.RELAY:
+        return replace(decision, language=dialogue.language, is_relay=True, voice=dialogue.voice)
     return _hearing_keys(dialogue, decision) if isinstance(decision, Prompt) else decision
 
 
@@ -195,7 +196,7 @@ def _after_text(dialogue: Dialogue, received: TextReceived) -> Decision:
 
 
 def _after_answer(dialogue: Dialogue) -> Decision:
-    is_live = dialogue.mode is ConversationMode.LIVE and not dialogue.streams.is_degraded
+    is_live = dialogue.mode is not ConversationMode.TURN_BASED and not dialogue.streams.is_degraded
     if is_live and (degradation := dialogue.streams.degradation_after(0)) is None:
         return OpenStream(dialogue.call_id, dialogue.attempt, generation=1)
     in_turns = _after_answer_in_turns(dialogue)

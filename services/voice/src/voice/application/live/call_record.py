@@ -19,6 +19,7 @@ from contracts import (
     ConversationEnded,
     Envelope,
     MediaClosed,
+    MediaKind,
     MediaOpened,
     ReplyGenerated,
     SpeechHeard,
@@ -62,7 +63,7 @@ class CallRecord:
         """The envelope of the event by which the stream began."""
         return self._cause
 
-    async def open(self, stream_id: str) -> list[StoredEvent]:
+    async def open(self, stream_id: str, kind: MediaKind) -> list[StoredEvent]:
         """Appends `telephony.media_opened`, and returns what was before it in the attempt, in the order of the log.
 
         Raises StreamRefused if this stream, or one of a higher generation, was opened before.
@@ -81,6 +82,7 @@ class CallRecord:
                 generation=self._stream.generation,
                 stream_id=stream_id,
                 previous_turn=self.last_turn,
+                kind=kind,
             )
             guard = Guard(subject, last.sequence if last else 0)
             try:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from chassis.background import cancel_all
-from contracts import InterruptionReason, MediaClosedReason
+from contracts import ConversationMode, InterruptionReason, MediaClosedReason, MediaKind
 from contracts.call import Call
 from voice.application.live import stream_events
 from voice.application.live.call_record import CallRecord
@@ -75,7 +75,8 @@ class StreamedCall(ABC):
 
     async def run(self) -> MediaClosedReason:
         """Conducts the conversation, and returns why its stream ended. Raises StreamRefused if it must not begin."""
-        past = await self._record.open(self._stream_id)
+        kind = MediaKind.RELAY if self._call.mode is ConversationMode.RELAY else MediaKind.STREAM
+        past = await self._record.open(self._stream_id, kind)
         continuation = continuation_of([stored.event for stored in past], self._stream.attempt)
         works = (self._follow, *self._works(continuation.heard_text), self._tick)
         recording = asyncio.create_task(self._record.run())

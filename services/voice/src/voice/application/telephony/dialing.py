@@ -115,14 +115,19 @@ class Dialing:
         if self._seconds_left(event.call) <= 0:
             await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered)
             return
-        is_live = event.call.mode is ConversationMode.LIVE
-        clips = self._live_clips if is_live and self._live_clips else self._clips
-        await clips.prepare(greeting_sentence(event.call, attempt, cause))
+        if clips := self._clips_for(event.call):
+            await clips.prepare(greeting_sentence(event.call, attempt, cause))
         if self._gate is None or (is_redelivered and await is_claimed(self._calls, call_id, attempt)):
             await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered)
             return
         async with self._gate.enter() as has_waited:
             await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered or has_waited)
+
+    def _clips_for(self, call: Call) -> PreparedClips | None:
+        """Returns the clips to which the greeting belongs; none if the telephone provider speaks it."""
+        if self._live_clips is None or call.mode is ConversationMode.TURN_BASED:
+            return self._clips
+        return self._live_clips if call.mode is ConversationMode.LIVE else None
 
     async def _dial_once(self, call: Call, attempt: int, cause: Envelope, *, may_be_claimed: bool) -> None:
         """Dials the attempt of an order, whose call is `call`, if it gets the claim."""

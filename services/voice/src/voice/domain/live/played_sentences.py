@@ -124,7 +124,7 @@ class PlayedSentence:
                 total = max(total, len(self.text) * _SECONDS_PER_CHARACTER)
             visible = sum(not character.isspace() for character in self.text)
             count = math.floor(visible * seconds / total) if total else 0
-        return _whole_words(self.text, count)
+        return whole_words(self.text, count)
 
     def _aligned_characters(self, seconds: float) -> int | None:
         """Returns how many visible characters were heard; none if the alignment does not reach that far."""
@@ -134,7 +134,7 @@ class PlayedSentence:
         return sum(not character.isspace() for character in aligned.characters[: aligned.count_heard(seconds)])
 
 
-def _whole_words(text: str, count: int) -> str:
+def whole_words(text: str, count: int) -> str:
     """Returns the whole words within the first `count` visible characters, each with its punctuation."""
     end = 0  # of the whole words
     seen = 0
