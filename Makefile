@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SPEECH_VENV := .speech
+SPEECH_PROGRAM := $(CURDIR)/$(SPEECH_VENV)/bin/python $(CURDIR)/tools/speech/speak.py
 PACKAGES := libs/contracts libs/sealing libs/chassis libs/providers libs/records libs/telephony services/call-orchestrator services/voice \
 	services/conversation services/campaign-stats services/edge tools/simulators tools/console tools
 
@@ -9,7 +11,7 @@ PACKAGES := libs/contracts libs/sealing libs/chassis libs/providers libs/records
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := menu
-.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench bench-calls bench-live chaos docs pictures site dashboards contracts sbom lock clean
+.PHONY: menu install demo speech up test lint ruff-check ruff-format mypy import-linter format bench bench-calls bench-live chaos docs pictures site dashboards contracts sbom lock clean
 
 menu: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,8 +26,15 @@ $(VENV)/.installed: requirements/uv.txt requirements/development.txt $(addsuffix
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-demo: install ## a campaign of 25 calls on this machine: no account, no Docker (FAULTS=1: vendors fail; LIVE=1: live conversations; CAMPAIGN=1: two campaigns, FORGET=leslie: erases her at the end)
-	$(BIN)/centralita demo $(if $(FAULTS),--faults) $(if $(LIVE),--live) $(if $(CAMPAIGN),--campaigns) $(if $(FORGET),--forget $(FORGET))
+demo: install $(if $(SPEECH),speech) ## a campaign of 25 calls on this machine: no account, no Docker (FAULTS=1: vendors fail; LIVE=1: live conversations, SPEECH=1: with real speech; CAMPAIGN=1: two campaigns, FORGET=leslie: erases her at the end)
+	$(if $(SPEECH),SPEECH_PROGRAM="$(SPEECH_PROGRAM)" )$(BIN)/centralita demo $(if $(FAULTS),--faults) $(if $(LIVE),--live) $(if $(CAMPAIGN),--campaigns) $(if $(FORGET),--forget $(FORGET))
+
+speech: $(SPEECH_VENV)/.installed ## install programs that speak for the simulators (GPL, 130 MB, in .speech), for SPEECH=1
+
+$(SPEECH_VENV)/.installed: requirements/speech.txt
+	$(PYTHON) -m venv $(SPEECH_VENV)
+	$(SPEECH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/speech.txt
+	@touch $@
 
 up: install ## the same system on fixed ports until Ctrl-C, data in .data/
 	$(BIN)/centralita up
@@ -101,4 +110,4 @@ lock: install ## resolve every dependency again, with hashes
 	UV=$(BIN)/uv sh requirements/lock.sh
 
 clean: ## delete the environment and all data
-	rm -rf $(VENV) sbom.json build/site .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log .caddy.log
+	rm -rf $(VENV) $(SPEECH_VENV) sbom.json build/site .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log .caddy.log

@@ -34,6 +34,11 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.add_argument(f"--{vendor}-port", type=int, default=0, help="0: a free port")
     parser.add_argument("--behaviours", type=_weights, help="weights of the callees' behaviours: human=0.6,busy=0.1")
     parser.add_argument("--language", choices=("en", "es"), default="en", help="of callees on media streams")
+    parser.add_argument(
+        "--speech-program",
+        default=os.environ.get("SPEECH_PROGRAM") or None,
+        help="command line of a program that speaks; default: SPEECH_PROGRAM, or else tones",
+    )
     parser.add_argument("--recordings", type=Path, help="folder for a WAV file and a JSON document of each live call")
     return parser.parse_args(argv)
 

@@ -9,9 +9,11 @@ import functools
 import math
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 CHARACTERS_PER_SECOND = 14.0
+Speak = Callable[[str, str, int, float], Iterator[bytes]]
+"""`speak`, or another way to say the same in the same time."""
 _BLOCK_SECONDS = 0.5
 _PEAK = 9000
 _LEVELS = 8

@@ -14,6 +14,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from simulators import tone_speech
 from simulators.elevenlabs.account import models, user, voices
 from simulators.elevenlabs.alignment import SpokenPiece, spoken_pieces
 from simulators.elevenlabs.audio_formats import DEFAULT_FORMAT
@@ -34,6 +35,7 @@ from simulators.elevenlabs.timing import Timing
 from simulators.elevenlabs.transcription_socket import Transcriber, TranscriptionSession
 from simulators.elevenlabs.usage import Usage
 from simulators.spoken_words import SpokenWords
+from simulators.tone_speech import Speak
 
 DEFAULT_CONCURRENCY = 30
 _FIRST_BYTE_SECONDS = 0.1
@@ -135,15 +137,16 @@ def create_app(
     seed: int = 1,
     timing: Timing | None = None,
     words: SpokenWords | None = None,
+    speak: Speak = tone_speech.speak,
 ) -> Starlette:
     """Returns ElevenLabs' API as an app. `app.state.usage` is the Usage of its clients.
 
     `api_key` None accepts any key. More than `concurrency` syntheses at a time are answered with 429. `speed` divides
     all latencies; the audio itself always has its natural length. `words` are what callees say: nothing is transcribed
-    without them. The control route replaces `timing`.
+    without them. `speak` makes the speech. The control route replaces `timing`.
     """
     usage, timing = Usage(), timing or Timing()
-    synthesizer = Synthesizer(Clips(), ConcurrencyLimit(concurrency), usage, speed, timing.speech)
+    synthesizer = Synthesizer(Clips(speak), ConcurrencyLimit(concurrency), usage, speed, timing.speech)
     transcriber = Transcriber(words or SpokenWords(), usage, speed, timing.transcription, seed, api_key)
     vendor = _ElevenLabs(api_key, synthesizer, transcriber)
     synthesis = vendor.authenticated(vendor.synthesize)

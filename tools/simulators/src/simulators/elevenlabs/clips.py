@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from simulators.elevenlabs.audio_formats import AudioFormat, encode
-from simulators.tone_speech import speak
+from simulators.tone_speech import Speak, speak
 
 MAX_BYTES = 32 * 1024 * 1024
 
@@ -23,7 +23,8 @@ class Clip:
 class Clips:
     """Synthesizes clips; keeps up to `MAX_BYTES` of the most recently requested ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, speak: Speak = speak) -> None:
+        self._speak = speak
         self._pieces: dict[Clip, tuple[bytes, ...]] = {}
         self._bytes = 0
 
@@ -37,7 +38,7 @@ class Clips:
             for kept_piece in kept:
                 yield kept_piece
             return
-        blocks = encode(speak(clip.text, clip.voice, clip.output.rate, clip.speed), clip.output)
+        blocks = encode(self._speak(clip.text, clip.voice, clip.output.rate, clip.speed), clip.output)
         made: list[bytes] = []
         while (piece := await asyncio.to_thread(next, blocks, None)) is not None:
             made.append(piece)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from simulators import mu_law
 from simulators.mu_law import FRAME_BYTES, FRAME_SECONDS, RATE, SILENCE
 from simulators.spoken_words import SpokenWord
-from simulators.tone_speech import CHARACTERS_PER_SECOND, speak
+from simulators.tone_speech import CHARACTERS_PER_SECOND, Speak, speak
 from simulators.twilio.callee_sounds import Pause
 
 _SAMPLES_PER_CHARACTER = RATE / CHARACTERS_PER_SECOND
@@ -33,9 +33,9 @@ class Speech:
 
 
 @functools.lru_cache(maxsize=256)
-def synthesize(text: str, pauses: tuple[Pause, ...], voice: str) -> Speech:
+def synthesize(text: str, pauses: tuple[Pause, ...], voice: str, speak: Speak = speak) -> Speech:
     """Returns a text as speech, with its pauses."""
-    audio = _with_pauses(b"".join(map(mu_law.encode, speak(text, voice, RATE))), pauses)
+    audio = _with_pauses(b"".join(map(mu_law.encode, speak(text, voice, RATE, 1.0))), pauses)
     audio += b"\xff" * (-len(audio) % FRAME_BYTES)
     frames = [audio[start : start + FRAME_BYTES] for start in range(0, len(audio), FRAME_BYTES)]
     voiced = [number for number, frame in enumerate(frames) if frame != SILENCE]

@@ -79,7 +79,9 @@ class Connect:
         if call.live_callee is None:
             language = call.callee.settings.language or call.language or self._settings.language
             voice = _VOICES[sum(map(ord, call.entry.to)) % len(_VOICES)]
-            call.live_callee = LiveCallee(call.callee, language, voice, self._settings.spoken_words)
+            call.live_callee = LiveCallee(
+                call.callee, language, voice, self._settings.spoken_words, self._settings.speak
+            )
             call.recording = None if self._settings.recordings is None else Recording()
         elif entry.gap_seconds is not None:
             call.live_callee.skip(entry.gap_seconds)

@@ -13,9 +13,10 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from simulators import mu_law
+from simulators import mu_law, tone_speech
 from simulators.mu_law import FRAME_SECONDS, SILENCE
 from simulators.spoken_words import SpokenUtterance, SpokenWords, mark
+from simulators.tone_speech import Speak
 from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.callee_phrases import Language
 from simulators.twilio.callee_sounds import Interjection
@@ -85,8 +86,15 @@ class _Turn:
 class LiveCallee:
     """The ear and the voice of one callee. `exchange` is called once for each frame of the call's audio."""
 
-    def __init__(self, callee: Callee, language: Language, voice: str, spoken_words: SpokenWords) -> None:
-        self._callee, self._language, self._voice = callee, language, voice
+    def __init__(
+        self,
+        callee: Callee,
+        language: Language,
+        voice: str,
+        spoken_words: SpokenWords,
+        speak: Speak = tone_speech.speak,
+    ) -> None:
+        self._callee, self._language, self._voice, self._speech_of = callee, language, voice, speak
         self._spoken_words = spoken_words
         self._draw = random.Random(f"{voice}:{language}")
         self._turn: _Turn | None = None
@@ -176,11 +184,12 @@ class LiveCallee:
         if interjection.kind == "noise":
             self._begin(cough(self._draw), SoundEntry("noise", "", 0.0))
         else:
-            speech = synthesize(interjection.text, (), self._voice)
+            speech = synthesize(interjection.text, (), self._voice, self._speech_of)
             self._begin(speech, SoundEntry("backchannel", interjection.text, 0.0))
 
     def _speak(self, utterance: Utterance) -> None:
-        speech, text = synthesize(utterance.text, utterance.pauses, self._voice), utterance.text
+        speech = synthesize(utterance.text, utterance.pauses, self._voice, self._speech_of)
+        text = utterance.text
         if utterance.is_cut_off:
             half = len(speech.frames) // 2
             words = tuple(word for word in speech.words if word.last_frame < half)
