@@ -206,7 +206,7 @@ class SampleRun:
         }
         line = [sys.executable, "-m", "centralita", *arguments]
         ended = await asyncio.to_thread(
-            subprocess.run, line, env=environment, capture_output=True, text=True, timeout=110
+            subprocess.run, line, env=environment, capture_output=True, text=True, timeout=200
         )
         assert ended.returncode == 0, ended.stderr
         return ended.stdout

@@ -49,7 +49,7 @@ async def act(http: httpx.AsyncClient, name: str, body: dict[str, str], *, is_pa
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_pause_survives_the_orchestrator_and_no_attempt_is_dialled_twice_after_it(tmp_path: Path) -> None:
     environment, settings = {"PATH": "/usr/bin:/bin"}, {"API_KEYS": "k"}
     paused, others = requests_of("held"), requests_of("others")

@@ -25,7 +25,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
 def centralita(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     command, environment = [sys.executable, "-m", "centralita", *arguments], {**ENVIRONMENT, "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=110, env=environment, cwd=folder)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment, cwd=folder)
 
 
 def test_the_demo_ends_every_call_and_its_three_records_agree() -> None:

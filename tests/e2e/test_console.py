@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 def test_a_demo_that_stays_shows_its_calls_until_it_is_stopped(tmp_path: Path) -> None:

@@ -133,4 +133,4 @@ async def _replay(system: System, *arguments: str) -> "subprocess.CompletedProce
     if arguments[0] == "rebuild":
         line += ["--mongo", system.mongo_url]
     run = asyncio.to_thread
-    return await run(subprocess.run, line, capture_output=True, text=True, env=ENVIRONMENT, timeout=100, check=False)
+    return await run(subprocess.run, line, capture_output=True, text=True, env=ENVIRONMENT, timeout=200, check=False)

@@ -66,5 +66,5 @@ async def rotate(system: System, **keys: str) -> subprocess.CompletedProcess[str
     line = [sys.executable, "-m", "centralita", "keys", "rotate", "--nats", address]
     environment = {**ENVIRONMENT, "COLUMNS": "200", **keys}
     return await asyncio.to_thread(
-        subprocess.run, line, capture_output=True, text=True, timeout=110, env=environment, check=False
+        subprocess.run, line, capture_output=True, text=True, timeout=200, env=environment, check=False
     )

@@ -31,7 +31,7 @@ async def test_a_call_is_found_by_its_number_and_its_story_is_that_of_the_comman
             for at in (story["sequence"], middle):
                 line = [sys.executable, "-m", "centralita", "replay", "show", call_id, "--at", str(at), "--json"]
                 shown = await asyncio.to_thread(
-                    subprocess.run, line, env=environment, capture_output=True, text=True, timeout=60
+                    subprocess.run, line, env=environment, capture_output=True, text=True, timeout=200
                 )
                 assert shown.returncode == 0, shown.stderr
                 told = (await http.get(path, params={"at": at})).json()

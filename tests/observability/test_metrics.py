@@ -16,7 +16,7 @@ with_amtool = pytest.mark.skipif(shutil.which("amtool") is None, reason="Alertma
 
 
 def _run(*command: str) -> None:
-    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert completed.returncode == 0, completed.stdout + completed.stderr
 
 

@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tests.builders.numbers import number_for
 from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import Ask, running
 
+from chassis import live, stream_reader
+from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog
 from contracts import (
     DialClaimed,
@@ -76,15 +79,27 @@ def report(call_id: UUID, status: TelephonyStatus) -> TelephonyStatusReported:
     return TelephonyStatusReported(call_id=call_id, attempt=1, provider_call_id="CA1", status=status)
 
 
+async def until_quiet(client: Client, traffic: Traffic) -> None:
+    """Waits until nothing is read or stored for a second, and the server does not stand still meanwhile."""
+    while True:
+        before = (len(traffic.reads), len(traffic.subjects), traffic.consumed.total())
+        await asyncio.sleep(1)
+        await wait_until_processed(client)
+        if before == (len(traffic.reads), len(traffic.subjects), traffic.consumed.total()):
+            return
+
+
 async def test_an_unanswered_call_leads_to_three_reads_and_stores_few_messages(
-    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(live, "CHECK_SECONDS", 3600)
+    monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 3600)
     async with running(nats_url, 1, twilio_calls_per_second=100), recorded(bus_client) as traffic:
         # The service reads the newest grant and the clock when it starts, and the campaign at its first call.
         [first_id] = await ask("reminders", 1)
         await until(lambda: f"call.status_changed.{first_id}.dialing" in traffic.subjects)
         await until(lambda: traffic.consumed["orchestrator-facts"] == 1)
-        await asyncio.sleep(1)
+        await until_quiet(bus_client, traffic)
         for record in (traffic.reads, traffic.subjects, traffic.consumed):
             record.clear()
         [call_id] = await ask("reminders", 1, begin=1)

@@ -45,7 +45,7 @@ def command(*arguments: str | Path, environment: Mapping[str, str] | None = None
     """Runs `centralita` in its own process."""
     variables = {**NOTHING, "COLUMNS": "160", **(environment or {})}
     line = [sys.executable, "-m", "centralita", *map(str, arguments)]
-    completed = subprocess.run(line, capture_output=True, text=True, timeout=110, env=variables)
+    completed = subprocess.run(line, capture_output=True, text=True, timeout=200, env=variables)
     return Command(completed.returncode, completed.stdout, completed.stderr)
 
 

@@ -235,7 +235,7 @@ async def test_after_a_killed_import_the_next_one_names_the_undo_command(
         "asyncio.run(main())\n"
     )
     killed = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", script, nats_url, str(file)], timeout=60, capture_output=True
+        subprocess.run, [sys.executable, "-c", script, nats_url, str(file)], timeout=200, capture_output=True
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     (partial,) = await find_imports(bus_client)

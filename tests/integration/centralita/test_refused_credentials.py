@@ -62,7 +62,7 @@ async def refuse_for_a_while(system: System, client: Client) -> None:
         (await http.put("/_simulator/faults", json=[])).raise_for_status()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_no_call_is_lost_while_the_token_is_refused(tmp_path: Path) -> None:
     call_requests = [one.model_copy(update={"max_retries": 0}) for one in requests(run="rotated", count=COUNT)]
     ids = [call_id_of(one.request_id or "") for one in call_requests]

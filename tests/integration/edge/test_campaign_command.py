@@ -130,4 +130,4 @@ async def test_a_reason_that_is_too_long_and_statistics_that_do_not_answer_are_e
 async def command(url: str, key: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "centralita", "campaign", *arguments]
     environment = {"PATH": os.environ["PATH"], "COLUMNS": "200", "API_URL": url, "API_KEY": key}
-    return await asyncio.to_thread(subprocess.run, line, env=environment, capture_output=True, text=True, timeout=60)
+    return await asyncio.to_thread(subprocess.run, line, env=environment, capture_output=True, text=True, timeout=200)

@@ -367,4 +367,4 @@ async def test_the_command_line_removes_an_entry_with_a_key_that_is_limited_to_i
 async def command(url: str, *arguments: str, key: str = "desk") -> "subprocess.CompletedProcess[str]":
     line = [sys.executable, "-m", "centralita", "do-not-call", *arguments, "--api-url", url]
     environment = {**os.environ, "API_KEY": secret_of(key)}
-    return await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, env=environment, timeout=60)
+    return await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, env=environment, timeout=200)

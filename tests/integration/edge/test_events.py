@@ -16,6 +16,7 @@ from tests.builders.events import campaign_paused, campaign_resumed
 from tests.integration.edge.conftest import API_KEY, LIMITED, secret_of
 from tests.integration.edge.test_webhook_reads import counted, requests_of
 
+from chassis import stream_reader
 from chassis.event_log import EventLog, StoredEvent
 from contracts import Call, CallRequested, SpeechHeard, call_id_of
 from edge.adapters import feed
@@ -158,8 +159,9 @@ async def test_a_client_that_was_interrupted_before_its_first_event_misses_none(
 
 
 async def test_further_streams_and_events_cost_no_read_of_the_log(
-    edge: httpx.AsyncClient, calls: EventLog, bus_client: Client
+    edge: httpx.AsyncClient, calls: EventLog, bus_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 3600)  # the log is read only if no event arrives for so long
     async with opened(edge, campaign_id="spring") as first:
         await calls.append(campaign_paused("spring"))
         await anext(first)

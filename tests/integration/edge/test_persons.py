@@ -220,4 +220,4 @@ async def command(url: str, *arguments: str) -> "subprocess.CompletedProcess[str
     line = [sys.executable, "-m", "centralita", *arguments, "--api-url", url]
     environment = {**os.environ, "API_KEY": secret_of("auditor")}
     run = asyncio.to_thread
-    return await run(subprocess.run, line, capture_output=True, text=True, env=environment, timeout=60, input="")
+    return await run(subprocess.run, line, capture_output=True, text=True, env=environment, timeout=200, input="")

@@ -26,7 +26,7 @@ def test_the_service_exits_with_the_name_of_a_missing_setting(missing: str) -> N
     settings = {name: value for name, value in ENOUGH.items() if name != missing}
 
     result = subprocess.run(
-        [sys.executable, "-m", "edge"], env=environment(**settings), capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "edge"], env=environment(**settings), capture_output=True, text=True, timeout=200
     )
 
     assert result.returncode == 2

@@ -87,7 +87,7 @@ async def show(nats_url: str, call: Call, *arguments: object) -> str:
     """Returns what `centralita replay show` prints on a wide terminal."""
     line = [sys.executable, "-m", "centralita", "replay", "show", str(call.call_id), *map(str, arguments)]
     given = {"NATS_URL": nats_url, "MASTER_KEY": os.environ["MASTER_KEY"], "PATH": os.environ["PATH"], "COLUMNS": "500"}
-    shown = await asyncio.to_thread(subprocess.run, line, env=given, capture_output=True, text=True, timeout=60)
+    shown = await asyncio.to_thread(subprocess.run, line, env=given, capture_output=True, text=True, timeout=200)
     assert shown.returncode == 0, shown.stderr
     return shown.stdout
 

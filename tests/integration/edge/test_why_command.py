@@ -24,7 +24,7 @@ OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 async def why(url: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "centralita", "why", *map(str, arguments)]
     environment = {"PATH": os.environ["PATH"], "COLUMNS": "220", "API_URL": url, "API_KEY": secret_of("reader")}
-    return await asyncio.to_thread(subprocess.run, line, env=environment, capture_output=True, text=True, timeout=60)
+    return await asyncio.to_thread(subprocess.run, line, env=environment, capture_output=True, text=True, timeout=200)
 
 
 async def test_a_refused_contact_is_explained_by_its_id_and_by_that_of_its_call(

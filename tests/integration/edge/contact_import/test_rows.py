@@ -371,7 +371,7 @@ async def test_numbers_on_a_do_not_call_list_of_the_campaign_are_refused_also_in
 async def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "centralita", "campaign", "import", "spring", *arguments]
     environment = {"PATH": os.environ["PATH"], "COLUMNS": "200", "API_URL": url, "API_KEY": secret_of("caller")}
-    return await asyncio.to_thread(subprocess.run, line, env=environment, capture_output=True, text=True, timeout=60)
+    return await asyncio.to_thread(subprocess.run, line, env=environment, capture_output=True, text=True, timeout=200)
 
 
 @pytest.mark.usefixtures("campaign")

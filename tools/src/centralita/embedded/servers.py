@@ -15,7 +15,7 @@ from pathlib import Path
 from centralita.embedded.credentials import Credentials
 from contracts.nats_configuration import configuration
 
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 class CannotStart(RuntimeError):

@@ -44,7 +44,7 @@ MODULES = {
     "campaign-stats": "campaign_stats",
     "edge": "edge",
 }
-READY_SECONDS = 60
+READY_SECONDS = 180
 
 
 @dataclass(frozen=True, slots=True)

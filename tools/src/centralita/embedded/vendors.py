@@ -26,7 +26,7 @@ SIMULATED_SETTINGS = {
 }
 ANY_TIME = str(Path(__file__).with_name("any_time.csv"))
 """`CALLING_RULES` of a run with the simulator of Twilio, unless another file is given: every hour is permitted."""
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
