@@ -1,7 +1,10 @@
 """Provisioning splits the consumer of an older build and delivers nothing that was handled."""
 
+import asyncio
+
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerInfo
 
 from chassis.provision import consumer_config, provision
 from contracts import CallCancelRequested, CallRequested, CallRetryRequested, Event, call_id_of
@@ -40,9 +43,21 @@ async def handle(client: Client, count: int) -> None:
 
 async def pending(js: JetStreamContext) -> tuple[int, int]:
     """Returns how many requests and how many commands the server has yet to deliver."""
-    infos = [await js.consumer_info(REQUESTS.name, one.name) for one in (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS)]
-    waiting = [(info.num_pending or 0) + (info.num_ack_pending or 0) for info in infos]
-    return waiting[0], waiting[1]
+    requests, commands = [
+        await js.consumer_info(REQUESTS.name, one.name) for one in (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS)
+    ]
+    return _waiting(requests), _waiting(commands)
+
+
+def _waiting(info: ConsumerInfo) -> int:
+    return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+
+async def until_pending(js: JetStreamContext, requests: int, commands: int) -> None:
+    """Waits until the server has yet to deliver so many of both: it counts a message some time after it is stored."""
+    async with asyncio.timeout(60):
+        while await pending(js) != (requests, commands):
+            await asyncio.sleep(0.02)
 
 
 async def test_the_new_consumer_begins_after_what_the_old_one_has_handled(bus_client: Client) -> None:
@@ -52,7 +67,7 @@ async def test_the_new_consumer_begins_after_what_the_old_one_has_handled(bus_cl
     await handle(bus_client, 3)
     await publish(js, CANCEL, REQUEST, RETRY)
     await provision(js)
-    assert await pending(js) == (1, 2)
+    await until_pending(js, 1, 2)
     commands = await js.consumer_info(REQUESTS.name, ORCHESTRATOR_COMMANDS.name)
     assert commands.config.opt_start_seq == 4
 
@@ -65,7 +80,7 @@ async def test_provisioning_again_changes_nothing(bus_client: Client) -> None:
     await provision(js)
     await publish(js, REQUEST, RETRY)
     await provision(js)
-    assert await pending(js) == (1, 1)
+    await until_pending(js, 1, 1)
     requests = await js.consumer_info(REQUESTS.name, ORCHESTRATOR_REQUESTS.name)
     assert requests.config.filter_subjects == ["call.requested"] or requests.config.filter_subject == "call.requested"
 
@@ -76,7 +91,7 @@ async def test_a_new_installation_delivers_every_command(bus_client: Client) -> 
     await publish(js, REQUEST, RETRY)
     await handle(bus_client, 1)
     await provision(js)
-    assert await pending(js) == (0, 1), "the consumer of requests never delivered commands"
+    await until_pending(js, 0, 1)  # the consumer of requests never delivered commands
 
 
 async def test_the_new_consumer_delivers_a_command_that_the_old_one_had_not_acknowledged(bus_client: Client) -> None:

@@ -9,6 +9,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 from structlog.testing import capture_logs
+from tests.builders.consumers import is_settled
 
 from chassis import broker, delivery, leader_retry
 from chassis.barrier import wait_until_processed
@@ -68,10 +69,7 @@ async def dead_letters(client: Client) -> int:
 async def until_settled(client: Client) -> None:
     """Waits until the consumer has delivered everything and nothing waits for an acknowledgement."""
     async with asyncio.timeout(60):
-        while True:
-            info = await client.jetstream().consumer_info(CALLS.name, CONSUMER.name)
-            if not info.num_pending and not info.num_ack_pending:
-                return
+        while not await is_settled(client, CONSUMER):
             await asyncio.sleep(0.02)
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.consumers import is_settled
 
 from chassis.barrier import wait_until_processed
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters
@@ -85,11 +86,10 @@ def _union(types: tuple[type[Event], ...]) -> Any:
 async def until_settled(client: Client, consumer: Consumer) -> int:
     """Waits until every message is delivered and acknowledged; returns how many were delivered more than once."""
     async with asyncio.timeout(60):
-        while True:
-            info = await client.jetstream().consumer_info(consumer.stream.name, consumer.name)
-            if not info.num_pending and not info.num_ack_pending:
-                return info.num_redelivered or 0
+        while not await is_settled(client, consumer):
             await asyncio.sleep(0.02)
+    info = await client.jetstream().consumer_info(consumer.stream.name, consumer.name)
+    return info.num_redelivered or 0
 
 
 async def dead_letters(client: Client) -> list[StoredDeadLetter]:

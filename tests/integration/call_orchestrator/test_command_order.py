@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.consumers import is_settled
 from tests.builders.numbers import number_for
 from tests.integration.call_orchestrator.conftest import call_of, outcome_of, running, until
 
@@ -61,18 +62,10 @@ async def publish(client: Client, events: Sequence[Event]) -> None:
 
 async def until_handled(client: Client) -> None:
     """Waits until every request and command is acknowledged."""
-    js = client.jetstream()
-
-    async def handled() -> bool:
-        infos = [
-            await js.consumer_info(REQUESTS.name, consumer.name)
-            for consumer in (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS)
-        ]
-        return not any(info.num_pending or info.num_ack_pending for info in infos)
-
     async with asyncio.timeout(120):
-        while not await handled():
-            await asyncio.sleep(0.1)
+        for consumer in (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS):
+            while not await is_settled(client, consumer):
+                await asyncio.sleep(0.1)
 
 
 async def decisions(calls: EventLog, call_id: UUID) -> list[CallDecision]:

@@ -11,6 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 from tests.builders.calls import NOW, a_call
+from tests.builders.consumers import is_settled
 from tests.builders.events import an_envelope
 from tests.builders.policies import ANY_TIME_POLICY
 from tests.builders.secret_keys import TEST_KEYS
@@ -65,7 +66,7 @@ from contracts.dead_letters import DeadLetter
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, LiveAttempt
 from contracts.personal import ERASED, HIDDEN
-from contracts.streams import CALLS, NUMBERS, REQUESTS
+from contracts.streams import NUMBERS, REQUESTS
 from contracts.vocabulary import DoNotCallSource, RefusalCode
 
 NUMBER, OTHER_NUMBER = "+12125550123", "+12125550124"
@@ -148,11 +149,7 @@ async def test_a_call_claims_its_number_by_one_message_and_its_end_stores_none(
         await end(calls, ids[0])
         await until(lambda: with_status(calls, ids, CallStatus.BUSY))
 
-        async def are_effects_applied() -> bool:
-            info = await js.consumer_info(CALLS.name, ORCHESTRATOR_FACTS.name)
-            return not (info.num_pending or info.num_ack_pending)
-
-        await until(are_effects_applied)
+        await until(lambda: is_settled(bus_client, ORCHESTRATOR_FACTS))
     assert (await js.stream_info(NUMBERS.name)).state.last_seq == 1
     message = await js.get_msg(NUMBERS.name, 1)
     assert b"+1" not in (message.data or b""), "the digest stands for the number"

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
+from tests.builders.consumers import is_settled
 from tests.builders.events import an_envelope
 from tests.builders.policies import ANY_TIME_POLICY
 from tests.builders.requests import request
@@ -57,7 +58,7 @@ from contracts.filters import call_state_filter
 from contracts.number_digests import NumberDigests
 from contracts.number_state import LiveAttempt
 from contracts.personal import ERASED, PERSON_HEADER, with_sealed
-from contracts.streams import CALLS, CONTACTS, KEYS, NUMBERS, REQUESTS
+from contracts.streams import CONTACTS, KEYS, NUMBERS, REQUESTS
 
 NUMBER, OTHER_NUMBER = "+12125550123", "+12125550124"
 DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
@@ -93,9 +94,8 @@ class Installation:
         await end(self.calls, call_id)
 
         async def are_effects_applied() -> bool:
-            info = await self.client.jetstream().consumer_info(CALLS.name, ORCHESTRATOR_FACTS.name)
-            is_handled = not (info.num_pending or info.num_ack_pending)
-            return is_handled and (await self.call(call_id)).status is CallStatus.BUSY
+            is_busy = (await self.call(call_id)).status is CallStatus.BUSY
+            return is_busy and await is_settled(self.client, ORCHESTRATOR_FACTS)
 
         await until(are_effects_applied)
         return await self.call(call_id)
@@ -161,12 +161,7 @@ class Installation:
 
     async def until_handled(self) -> None:
         """Returns when every request is acknowledged."""
-
-        async def is_handled() -> bool:
-            info = await self.client.jetstream().consumer_info(REQUESTS.name, ORCHESTRATOR_REQUESTS.name)
-            return not (info.num_pending or info.num_ack_pending)
-
-        await until(is_handled)
+        await until(lambda: is_settled(self.client, ORCHESTRATOR_REQUESTS))
 
     async def check(self, at: datetime) -> int:
         return await Retention(self.states, self.states, lambda: at).check()

@@ -17,6 +17,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 from tests.builders.calls import NOW, a_call
+from tests.builders.consumers import is_settled
 from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import running
 
@@ -129,10 +130,7 @@ async def test_a_rolling_upgrade_over_an_additive_change_loses_nothing(
             while met._value.get() < before + 2 * COUNT:  # the older build has met every one of them
                 await asyncio.sleep(0.05)
         async with newer_replica(nats_url, newer_contracts), asyncio.timeout(120):
-            while True:
-                info = await js.consumer_info(CALLS.name, ORCHESTRATOR_FACTS.name)
-                if not info.num_pending and not info.num_ack_pending:
-                    break
+            while not await is_settled(bus_client, ORCHESTRATOR_FACTS):
                 await asyncio.sleep(0.2)
     assert {(await newest(bus_client, call_id))[0] for call_id in ids} == {CallStatus.COMPLETED}
     assert {(await newest(bus_client, call_id))[1]["priority"] for call_id in ids} == {7}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
+from tests.builders.consumers import is_settled
 from tests.builders.numbers import number_for
 from tests.integration.call_orchestrator.conftest import call_of, outcome_of, running, until
 
@@ -24,7 +25,7 @@ from contracts.consumers import ORCHESTRATOR_REQUESTS
 from contracts.contacts import group_of, waiting_contact
 from contracts.number_digests import NumberDigests
 from contracts.queries import CallingTimes, CallingTimesQuery
-from contracts.streams import CONTACTS, REQUESTS
+from contracts.streams import CONTACTS
 
 CREATE = CampaignCreateRequested(
     campaign_id="spring", terms=RequestedTerms(script_template="Hello.", language="en", company="Acme")
@@ -49,11 +50,7 @@ async def test_requests_with_such_a_zone_become_dead_letters_at_once_and_delay_n
 
         await until(is_decided)
 
-        async def is_acknowledged() -> bool:
-            info = await js.consumer_info(REQUESTS.name, ORCHESTRATOR_REQUESTS.name)
-            return not (info.num_pending or info.num_ack_pending)
-
-        await until(is_acknowledged)
+        await until(lambda: is_settled(bus_client, ORCHESTRATOR_REQUESTS))
     letters = [stored.dead_letter async for stored in read_dead_letters(bus_client)]
     assert len(letters) == count
     for letter in letters:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.consumers import is_settled
 from tests.builders.numbers import number_for
 from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import Ask, call_of, end, until, until_dialing, with_status
@@ -18,6 +19,7 @@ from tests.integration.call_orchestrator.conftest import Ask, call_of, end, unti
 from centralita.embedded.vendors import ANY_TIME
 from chassis.event_log import EventLog
 from contracts import Call, CallRequested, CallStatus, TimerDue, call_id_of
+from contracts.consumers import ORCHESTRATOR_FACTS
 from contracts.streams import CALLS
 
 LIBRARY = Path(str(files("libfaketime"))) / "vendor/libfaketime/src/libfaketime.so.1"
@@ -85,15 +87,10 @@ async def test_a_replica_whose_clock_is_an_hour_off_dials_due_calls_only_and_set
         await end(calls, now_id)
         await until(lambda: with_status(calls, [now_id], CallStatus.BUSY))
         await calls.append(TimerDue(call_id=later_id, deadline_at=now + HALF_AN_HOUR))  # half an hour early
-        await until(lambda: _is_idle(bus_client))
+        await until(lambda: is_settled(bus_client, ORCHESTRATOR_FACTS))
         waiting = await call_of(calls, later_id)
     assert isinstance(waiting, Call)
     assert (waiting.status, waiting.is_queued) == (CallStatus.PENDING, False)
     assert is_near(waiting.deadline_at, now + HALF_AN_HOUR)
     fired = await bus_client.jetstream().stream_info(CALLS.name, subjects_filter=TimerDue.subject_for(later_id))
     assert sum((fired.state.subjects or {}).values()) == 1, "the timer is set again, and not in a loop"
-
-
-async def _is_idle(client: Client) -> bool:
-    consumer = await client.jetstream().consumer_info(CALLS.name, "orchestrator-facts")
-    return (consumer.num_pending, consumer.num_ack_pending) == (0, 0)
