@@ -57,6 +57,7 @@ class StreamServer:
     calls: LiveCalls
     http: aiohttp.ClientSession
     vendors: dict[UUID, Vendors]
+    accepting: MediaStreams | None = None
 
     def path(self, stream: StreamId) -> str:
         return stream_path(stream.call_id, stream.attempt, stream.generation)
@@ -187,8 +188,10 @@ class StreamPeer:
 
 
 @asynccontextmanager
-async def stream_server(log: EventLog, events: CallEvents, *, max_calls: int = 10) -> AsyncIterator[StreamServer]:
-    """Accepts media streams while the block runs."""
+async def stream_server(
+    log: EventLog, events: CallEvents, *, max_calls: int = 10, listener: socket.socket | None = None
+) -> AsyncIterator[StreamServer]:
+    """Accepts media streams while the block runs, on a socket of its own or on `listener`."""
     live_calls = LiveCalls(log, max_calls=max_calls)
     vendors: dict[UUID, Vendors] = {}
 
@@ -212,7 +215,7 @@ async def stream_server(log: EventLog, events: CallEvents, *, max_calls: int = 1
     server = MediaStreams(live_calls, kinds, StreamSignatures(TOKEN, PUBLIC_URL), KEY, signature_header=HEADER)
     async with (
         run_in_background(live_calls.run()),
-        server.serve(socket.create_server(("127.0.0.1", 0))) as port,
+        server.serve(listener or socket.create_server(("127.0.0.1", 0))) as port,
         aiohttp.ClientSession() as http,
     ):
-        yield StreamServer(port, live_calls, http, vendors)
+        yield StreamServer(port, live_calls, http, vendors, server)

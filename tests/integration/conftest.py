@@ -27,6 +27,7 @@ CONSTANTS = (
     "edge.adapters.nats.OUTCOME_SECONDS",
     "edge.adapters.nats.STATISTICS_SECONDS",
     "edge.adapters.slots.ANSWER_SECONDS",
+    "edge.application.streams.MAX_ANSWER_SECONDS",
     "edge.application.unplayed.MAX_REPLY_SECONDS",
     "edge.entrypoints.webhooks.MAX_BODY_SECONDS",
     "voice.adapters.call_clips.DEADLINE_SECONDS",
@@ -36,7 +37,6 @@ CONSTANTS = (
     "voice.adapters.twilio.MAX_WAIT_SECONDS",
     "voice.adapters.vendor_sockets.CONNECT_SECONDS",
     "voice.application.live.call_record.MAX_FLUSH_SECONDS",
-    "voice.application.live.live_calls.MAX_LAG_SECONDS",
     "voice.application.live.live_speech.MAX_SILENT_SECONDS",
     "voice.application.live.speaking.MAX_MARK_SECONDS",
     "voice.application.speech.turns.MAX_RECORDING_SECONDS",
@@ -45,6 +45,7 @@ CONSTANTS = (
     "voice.entrypoints.stream_socket.MAX_WAITING_SECONDS",
 )
 ARGUMENTS = (
+    ("voice.application.live.live_calls.LiveCalls", "max_lag_seconds"),
     ("voice.application.speech.prepared_clips.PreparedClips", "max_wait_seconds"),
     ("voice.application.speech.synthesis.SpeechSynthesis", "deadline_seconds"),
 )

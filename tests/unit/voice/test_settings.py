@@ -44,6 +44,7 @@ def test_a_missing_setting_is_named(
         ("LIVE_BASE_URL", "https://calls.example.com"),
         ("LIVE_PORT", "8001"),
         ("LIVE_MAX_CALLS", "0"),
+        ("LIVE_MAX_LAG_SECONDS", "0"),
     ],
 )
 def test_a_wrong_setting_is_named(

@@ -134,7 +134,7 @@ async def _media_streams(
         return
     token, api_key = settings.twilio_auth_token.get_secret_value(), settings.elevenlabs_api_key.get_secret_value()
     url, capacity = account.socket_url, asyncio.Semaphore(settings.live_max_calls)
-    live_calls = LiveCalls(calls, max_calls=settings.live_max_calls)
+    live_calls = LiveCalls(calls, max_calls=settings.live_max_calls, max_lag_seconds=settings.live_max_lag_seconds)
     async with aiohttp.ClientSession() as http:
         transcription = _provider("elevenlabs_transcription", capacity, settings)
         transcriber = ElevenLabsTranscriber(http, transcription, api_key=api_key, url=url)
@@ -159,7 +159,7 @@ async def _media_streams(
         bus.before_drain.push_async_callback(live_calls.drain)
         async with (
             run_in_background(live_calls.run()),
-            run_in_background(_drain_at_stop(bus, live_calls)),
+            run_in_background(_drain_at_stop(bus, server, live_calls)),
             server.serve(_stream_listener(settings)) as port,
         ):
             logger.info("media_streams_accepted", port=port)
@@ -184,9 +184,10 @@ def _stream_listener(settings: Settings) -> socket.socket:
     return socket.create_server((settings.http_host, settings.live_port or 0), backlog=256)
 
 
-async def _drain_at_stop(bus: Bus, live_calls: LiveCalls) -> None:
+async def _drain_at_stop(bus: Bus, server: MediaStreams, live_calls: LiveCalls) -> None:
     """Ends live calls as soon as the service must stop: the HTTP server may take seconds to stop."""
     await bus.must_stop.wait()
+    await server.stop_accepting()
     await live_calls.drain()
     await asyncio.get_running_loop().create_future()
 

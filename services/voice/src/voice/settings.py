@@ -74,6 +74,11 @@ class Settings(KeySettings):
         description="in place of LIVE_PORT: a listening socket opened by the parent process",
     )
     live_max_calls: int = Field(default=60, ge=1, description="media streams of one replica")
+    live_max_lag_seconds: float = Field(
+        default=0.2,
+        gt=0,
+        description="a replica whose event loop is mostly later than this accepts no media stream",
+    )
 
     @field_validator("live_port", "live_fd")
     @classmethod

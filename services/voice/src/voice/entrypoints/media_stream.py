@@ -39,12 +39,11 @@ SEND_BUFFER_BYTES = 16 * 1024
 
 _PATTERNS = {"uuid": "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "number": "[0-9]{1,9}"}
 _CODES = {
-    MediaClosedReason.DRAINED: WSCloseCode.GOING_AWAY,
     MediaClosedReason.TRANSCRIPTION: WSCloseCode.INTERNAL_ERROR,
     MediaClosedReason.SYNTHESIS: WSCloseCode.INTERNAL_ERROR,
     MediaClosedReason.MALFORMED: WSCloseCode.INTERNAL_ERROR,
 }
-"""The close code by the reason; otherwise the stream ends well."""
+"""The close code by the reason; otherwise the stream ends well. So does a drained one: 1001 would be an error there."""
 
 logger = structlog.get_logger()
 
@@ -113,6 +112,7 @@ class MediaStreams:
         self._signatures = signatures
         self._signature_header = signature_header
         self._key = key
+        self._site: web.SockSite | None = None
 
     @asynccontextmanager
     async def serve(self, listener: socket.socket) -> AsyncIterator[int]:
@@ -124,10 +124,18 @@ class MediaStreams:
         await runner.setup()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
-            await web.SockSite(runner, listener).start()
+            self._site = web.SockSite(runner, listener)
+            await self._site.start()
             yield listener.getsockname()[1]
         finally:
+            self._site = None
             await runner.cleanup()
+
+    async def stop_accepting(self) -> None:
+        """Closes the listening socket. Streams go on; replicas that share the socket accept what is new."""
+        if (site := self._site) is not None:
+            self._site = None
+            await site.stop()
 
     async def _accept(self, kind: StreamKind, request: web.Request) -> web.StreamResponse:
         if not self._signatures.is_authentic(request.path, request.headers.get(self._signature_header, "")):

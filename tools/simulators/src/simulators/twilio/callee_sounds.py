@@ -17,6 +17,7 @@ class CalleeSettings(BaseModel):
     - language: of the callee on a media stream. A <Gather> names its own.
     - phrases: what the callee says, turn by turn; then it is silent. `[0.9]` in a phrase is a pause of 0.9 seconds.
     - delay_seconds: from the end of the agent's reply to the callee's answer.
+    - patience_seconds: how long the callee waits for a reply on a media stream, and in silence after its last phrase.
     - at_seconds: how much of a reply the callee hears before it interrupts, coughs, presses its key or says "ajá".
     - echo_decibels: the level at which a media stream returns the agent's audio; -20 is a loud echo.
     """
@@ -26,6 +27,7 @@ class CalleeSettings(BaseModel):
     language: Language | None = None
     phrases: tuple[str, ...] | None = None
     delay_seconds: float | None = Field(default=None, ge=0)
+    patience_seconds: float | None = Field(default=None, gt=0)
     at_seconds: float | None = Field(default=None, ge=0)
     echo_decibels: float | None = Field(default=None, le=0)
 

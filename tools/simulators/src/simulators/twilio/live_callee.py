@@ -53,6 +53,7 @@ class _Turn:
     key: KeyPress | None
     is_first_to_speak: bool
     old_reply_seconds: float
+    patience_seconds: float
     heard_seconds: float = 0.0
     silent_seconds: float = 0.0
     waited_seconds: float = 0.0
@@ -80,7 +81,7 @@ class _Turn:
     def has_ended(self, silence_seconds: float) -> bool:
         """Returns whether the reply has ended and silence has lasted so long, or no reply came."""
         has_ended = self.silent_seconds > 0 and self.silent_seconds >= silence_seconds - _EPSILON_SECONDS
-        return has_ended or self.waited_seconds >= PATIENCE_SECONDS - _EPSILON_SECONDS
+        return has_ended or self.waited_seconds >= self.patience_seconds - _EPSILON_SECONDS
 
 
 class LiveCallee:
@@ -152,7 +153,8 @@ class LiveCallee:
         utterance = None if key is not None else self._callee.next_utterance(self._language)
         interjection = self._callee.interject(self._language)
         old_reply_seconds = _OLD_REPLY_SECONDS if self._was_audible and self._callee.has_spoken else 0.0
-        self._turn = _Turn(utterance, interjection, key, self._callee.speaks_first, old_reply_seconds)
+        patience_seconds = self._callee.settings.patience_seconds or PATIENCE_SECONDS
+        self._turn = _Turn(utterance, interjection, key, self._callee.speaks_first, old_reply_seconds, patience_seconds)
         self._turn.listen(self._is_audible)
         return self._turn
 
@@ -167,7 +169,7 @@ class LiveCallee:
                 self._turn, self._pressed_key = None, True
                 return turn.key.key
         elif utterance is None:
-            if turn.has_ended(_SILENT_TURN_SECONDS):
+            if turn.has_ended(self._callee.settings.patience_seconds or _SILENT_TURN_SECONDS):
                 self._turn = None
                 if self._callee.hangs_up_in_silence():
                     raise CallEnded("callee")

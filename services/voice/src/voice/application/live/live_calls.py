@@ -57,8 +57,9 @@ class Conversation(Protocol):
 class LiveCalls:
     """The streams that this process has accepted, at most `max_calls`. `run` must run meanwhile."""
 
-    def __init__(self, calls: EventLog, *, max_calls: int) -> None:
+    def __init__(self, calls: EventLog, *, max_calls: int, max_lag_seconds: float = MAX_LAG_SECONDS) -> None:
         self._calls = calls
+        self._max_lag_seconds = max_lag_seconds
         self._max_calls = max_calls
         self._streams: dict[StreamId, Conversation | None] = {}
         self._lags = [0.0] * _LAG_MEMORY
@@ -131,7 +132,7 @@ class LiveCalls:
             raise self._refused(503, "this process is stopping")
         if len(self._streams) >= self._max_calls:
             raise self._refused(503, "this process has as many live calls as it may have")
-        if median(self._lags) > MAX_LAG_SECONDS:
+        if median(self._lags) > self._max_lag_seconds:
             raise self._refused(503, "this process is too late")
 
     @staticmethod
