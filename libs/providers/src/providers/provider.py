@@ -46,7 +46,8 @@ class Request:
 class Provider:
     """Sends requests to one API with bounded concurrency, behind a circuit breaker, counted and timed.
 
-    `name` labels the metrics. `capacity` limits the requests in progress; providers of one account share it.
+    `name` labels the metrics. `capacity` limits the requests in progress; providers of one account share it. If several
+    providers share a name, their breakers have no gauge (`has_gauge`): it shows the state of one.
     """
 
     def __init__(
@@ -57,13 +58,15 @@ class Provider:
         max_failures: int,
         cooldown_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        has_gauge: bool = True,
     ) -> None:
         self.name = name
         self._capacity = capacity
         self.breaker = CircuitBreaker(
             max_failures=max_failures, cooldown_seconds=cooldown_seconds, clock=clock, on_change=self._count_change
         )
-        BREAKER_STATE.labels(provider=name).set_function(lambda: self.breaker.state)
+        if has_gauge:
+            BREAKER_STATE.labels(provider=name).set_function(lambda: self.breaker.state)
         for state in BreakerState:
             BREAKER_TRANSITIONS.labels(provider=name, state=state.name.lower())
 

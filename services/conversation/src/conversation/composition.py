@@ -9,14 +9,16 @@ from starlette.types import ASGIApp
 
 from chassis.bus_clock import running_clock
 from chassis.serve import Bus, operations
+from chassis.settings import key_bytes
 from contracts.buckets import ANSWERS
 from contracts.streams import CALLS
+from conversation.adapters.http_tools import PROVIDER, http_tools
 from conversation.adapters.interruptions import following_interruptions
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.entrypoints.subscribers import subscribe_handlers
-from conversation.ports import AnswerCache, Model
+from conversation.ports import AnswerCache, Model, ToolExecutor
 from conversation.settings import Settings
 from providers import Provider
 
@@ -29,7 +31,13 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         models = await _models(settings, stack)
         cache = await _answer_cache(settings, bus)
         clock = await stack.enter_async_context(running_clock(bus.client))
-        turns = Turns(bus.log(CALLS, clock.now), models, cache, deadline_seconds=settings.turn_deadline_seconds)
+        turns = Turns(
+            bus.log(CALLS, clock.now),
+            models,
+            cache,
+            await _executors(settings, stack),
+            deadline_seconds=settings.turn_deadline_seconds,
+        )
         subscribe_handlers(bus.broker, turns)
         await stack.enter_async_context(following_interruptions(bus.client, turns.interrupt))
         yield Starlette(routes=operations(bus.client))
@@ -51,6 +59,26 @@ async def _models(settings: Settings, stack: AsyncExitStack) -> list[Model]:
             )
             models.append(await stack.enter_async_context(openai_model(key, model, provider, base_url=url)))
     return models
+
+
+async def _executors(settings: Settings, stack: AsyncExitStack) -> list[ToolExecutor]:
+    """Returns what executes the tools of campaigns."""
+    if settings.tool_signing_key is None:
+        return []
+
+    def new_provider() -> Provider:
+        return Provider(
+            PROVIDER,
+            capacity=asyncio.Semaphore(settings.tool_max_concurrency),
+            max_failures=settings.breaker_failures,
+            cooldown_seconds=settings.breaker_cool_down_seconds,
+            has_gauge=False,
+        )
+
+    tools = http_tools(
+        key_bytes(settings.tool_signing_key), new_provider, permits_loopback=settings.tools_permit_loopback
+    )
+    return [await stack.enter_async_context(tools)]
 
 
 async def _answer_cache(settings: Settings, bus: Bus) -> AnswerCache | None:

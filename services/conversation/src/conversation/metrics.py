@@ -2,7 +2,8 @@
 
 from prometheus_client import Counter, Histogram
 
-from contracts import Disposition, ReplySource
+from contracts import Disposition, ReplySource, ToolStatus
+from contracts.agent_tools import BUILT_IN_NAMES
 from providers import FALLBACKS, Failure
 
 _BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 20)
@@ -25,6 +26,14 @@ CONVERSATIONS_ENDED = Counter(
 CACHE_HITS = Counter("centralita_answer_cache_hits", "Answers that were found in the answer cache")
 CACHE_MISSES = Counter("centralita_answer_cache_misses", "Answers that were not found in the answer cache")
 
+TOOL_CALLS = Counter(
+    "centralita_tool_calls", "Executed tool calls of the model, by tool and status", ["tool", "status"]
+)
+"""The label `tool` is a built-in tool, or `http`: the names of others are the campaigns', and have no bound."""
+TOOL_SECONDS = Histogram(
+    "centralita_tool_seconds", "From the claim of a tool call to its result", ["tool"], buckets=_BUCKETS
+)
+
 _FIRST_CHOICES = (ReplySource.MODEL, ReplySource.CACHED_ANSWER, ReplySource.STOCK_PHRASE)
 
 # Every label exists from the start: an increase from no series to 1 is invisible to Prometheus.
@@ -32,6 +41,9 @@ for _kind in ("prompt", "completion"):
     TOKENS.labels(kind=_kind)
 for _failure in Failure:
     MODEL_FAILURES.labels(reason=_failure.value)
+TOOL_SECONDS.labels(tool="http")
+for _status in ToolStatus:
+    TOOL_CALLS.labels(tool="http", status=_status.value)
 for _source in ReplySource:
     if _source not in _FIRST_CHOICES:
         FALLBACKS.labels(step=_source.value)
@@ -46,3 +58,10 @@ def count_source(source: ReplySource) -> None:
 def count_ending(disposition: Disposition) -> None:
     """Counts a conversation that has ended."""
     CONVERSATIONS_ENDED.labels(disposition=disposition.value).inc()
+
+
+def count_tool(name: str, status: ToolStatus, seconds: float) -> None:
+    """Counts an executed tool call."""
+    tool = name if name in BUILT_IN_NAMES else "http"
+    TOOL_CALLS.labels(tool=tool, status=status.value).inc()
+    TOOL_SECONDS.labels(tool=tool).observe(seconds)

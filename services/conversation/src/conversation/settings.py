@@ -1,12 +1,12 @@
 """The settings of the service. The only module that reads the environment."""
 
-from pydantic import Field, HttpUrl, SecretStr
+from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 
-from chassis.settings import KeySettings
+from chassis.settings import KeySettings, SecretKey
 
 
 class Settings(KeySettings):
-    """The OpenAI account, the limits of a turn, and the answer cache."""
+    """The OpenAI account, the limits of a turn, the answer cache, and tools over HTTP."""
 
     openai_api_key: SecretStr = Field(min_length=1)
     openai_model: str = Field(
@@ -31,3 +31,20 @@ class Settings(KeySettings):
     answer_cache_seconds: int = Field(
         default=0, ge=0, le=86_400, description="how long an answer is reused for the same question; 0: never"
     )
+    tool_signing_key: SecretKey | None = Field(
+        default=None,
+        description="32 bytes in base64: the secret of the keys that sign requests to tools; none: no tools over HTTP",
+    )
+    tool_max_concurrency: int = Field(
+        default=16, ge=1, description="maximum number of requests to one host of tools that one replica has in progress"
+    )
+    tools_permit_loopback: bool = Field(
+        default=False, description="only in embedded runs: tools may be on this machine, without TLS"
+    )
+
+    @field_validator("tools_permit_loopback")
+    @classmethod
+    def _is_embedded(cls, is_permitted: bool, info: ValidationInfo) -> bool:
+        if is_permitted and not info.data.get("embedded_run"):
+            raise ValueError("only in embedded runs may tools be on this machine; leave it out")
+        return is_permitted

@@ -13,16 +13,19 @@ from rich.text import Text
 from centralita.commands import exit_codes
 from centralita.commands.campaign_import import run_import
 from centralita.commands.exit_codes import ExitCode
-from centralita.commands.options import Json
+from centralita.commands.master_keys import EnvFile, read_tool_secret
+from centralita.commands.options import NATS_URL, Json, NatsUrl
 from centralita.commands.output import print_json, print_view
 from centralita.commands.rest_access import ApiKey, ApiUrl, request
 from centralita.operations.rest_api import RestApi
 from centralita.operations.rest_failures import RequestFailed
 from contracts import CallStatus, CampaignStatus, CampaignTerms, RequestedTerms
 from contracts.queries import MAX_PAGE
+from sealing import SigningKey
 
 app = typer.Typer(
-    help="One campaign, through the REST API: create, change, import, start, show, pause, resume, finish, retry.",
+    help="One campaign, through the REST API: create, change, import, start, show, pause, resume, finish, retry. "
+    "Also the key of its tools: tool-key.",
     no_args_is_help=True,
     epilog=exit_codes.EPILOG,
 )
@@ -41,6 +44,20 @@ def run_show(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = Non
     """Shows the status of a campaign, and how its calls ended. The key needs the scope read."""
     document = request(api_url, api_key, lambda api: api.campaign(campaign))
     print_json(document) if json else print_view(_view(document))
+
+
+@app.command("tool-key", epilog=exit_codes.EPILOG)
+def run_tool_key(campaign: CampaignId, env_file: EnvFile = None, nats: NatsUrl = NATS_URL) -> None:
+    """Prints the key by which the receivers of a campaign's tools check signatures (docs/tools.md).
+
+    It is derived from TOOL_SIGNING_KEY, in the environment or by --env-file. Whoever has it can imitate the tool calls
+    of this campaign, and of no other.
+    """
+    secret = read_tool_secret(nats, env_file)
+    if secret is None:
+        remedy = "give that of conversation in the environment or by --env-file"
+        exit_codes.fail(f"TOOL_SIGNING_KEY: is not set; {remedy}", code=ExitCode.WRONG_USE)
+    typer.echo(SigningKey.of(secret, campaign).text)
 
 
 @app.command("create", epilog=exit_codes.EPILOG)

@@ -26,6 +26,7 @@ class _Settings(BaseSettings):
     master_key: SecretKey | None = None
     former_master_key: SecretKey | None = None
     number_digest_key: SecretKey | None = None
+    tool_signing_key: SecretKey | None = None
 
 
 S = TypeVar("S", bound=BaseSettings)
@@ -50,6 +51,12 @@ def read_number_digests(nats_url: str, env_file: Path | None) -> NumberDigests |
     """Returns the digests of numbers, or None if NUMBER_DIGEST_KEY is not set. The rest is as for `read_master_key`."""
     key = read_settings(_Settings, nats_url, env_file).number_digest_key
     return NumberDigests(key_bytes(key)) if key else None
+
+
+def read_tool_secret(nats_url: str, env_file: Path | None) -> bytes | None:
+    """Returns the secret of the keys of tools, or None if TOOL_SIGNING_KEY is not set. As for `read_master_key`."""
+    key = read_settings(_Settings, nats_url, env_file).tool_signing_key
+    return key_bytes(key) if key else None
 
 
 def read_settings(kind: type[S], nats_url: str, env_file: Path | None) -> S:

@@ -10,7 +10,7 @@ from centralita.embedded.run_files import write_private_file
 from centralita.embedded.servers import CannotStart
 from chassis.settings import SECRET_KEY_BYTES
 
-SECRET_KEYS = ("NUMBER_DIGEST_KEY", "MASTER_KEY")
+SECRET_KEYS = ("NUMBER_DIGEST_KEY", "MASTER_KEY", "TOOL_SIGNING_KEY")
 KEYS_FILE = "keys.json"
 
 

@@ -54,6 +54,21 @@ CONVERSATION = Dashboard(
                 unit=Unit.PER_SECOND,
             ),
         ),
+        "Tools": (
+            Panel(
+                "Tool calls",
+                "Executed tool calls of the model, by tool and outcome, a second; `http` is all tools of campaigns",
+                {"{{tool}} {{status}}": rate("centralita_tool_calls_total", "tool", "status")},
+                unit=Unit.PER_SECOND,
+                kind=Kind.STACKED,
+            ),
+            Panel(
+                "Duration of tool calls",
+                "The 95th percentile, from the claim to the result: the callee waits meanwhile",
+                {"{{tool}}": quantile(0.95, "centralita_tool_seconds", "tool")},
+                unit=Unit.SECONDS,
+            ),
+        ),
         "Live": (
             Panel(
                 "Streams open",

@@ -22,6 +22,7 @@ from conversation.domain.conversation import Conversation
 from conversation.domain.messages import AgentMessage, Message, ToolResult, ToolUse
 from conversation.domain.tool_execution import ToolExecution, ToolOutcome
 from conversation.domain.tools import TOOLS, Tool, read_tool_use, result_of
+from conversation.metrics import count_tool
 from conversation.ports import ToolExecutor, ToolInvocation
 
 MAX_ROUNDS = 3
@@ -145,6 +146,7 @@ class TurnTools:
             seconds=round(monotonic() - started_at, 3),
         )
         await self._events.end_tool(called)
+        count_tool(called.name, called.status, called.seconds)
         self._executions[execution.number] = execution.ended(called)
         self._conversation = self._conversation.with_tool_event(called)
         return called.result

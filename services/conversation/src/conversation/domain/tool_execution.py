@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NoReturn, Self
 
 from contracts import ToolCalled, ToolRequested, ToolStatus
 
@@ -34,7 +34,7 @@ class ToolExecution:
     def argument_values(self) -> Mapping[str, object] | None:
         """The arguments of the model; none if they are no JSON object."""
         try:
-            values = json.loads(self.arguments or "{}")
+            values = json.loads(self.arguments or "{}", parse_constant=_refuse_constant)
         except (ValueError, RecursionError):  # the second: nested too deeply
             return None
         return values if isinstance(values, dict) else None
@@ -52,3 +52,7 @@ class ToolOutcome:
         if len(self.result) <= MAX_RESULT_CHARACTERS:
             return self
         return replace(self, result=self.result[: MAX_RESULT_CHARACTERS - len(CUT)] + CUT)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
