@@ -166,6 +166,7 @@ class FakeTranscription:
 
     def feed(self, audio: bytes, *, is_commit: bool = False) -> None:
         self.owner.audio += audio
+        self.owner.sizes.append(len(audio))
         if is_commit:
             self.owner.commits += 1
             words, self.owner.words = self.owner.words, ""
@@ -191,6 +192,8 @@ class FakeTranscriber:
     close_seconds: float = 0.0
     words: str = ""
     audio: bytearray = field(default_factory=bytearray)
+    sizes: list[int] = field(default_factory=list)
+    """The length of each message with audio."""
     commits: int = 0
     opened: list[str | None] = field(default_factory=list)
     session: FakeTranscription | None = None

@@ -209,7 +209,7 @@ async def stream_server(
         return RelayCall(stream, session_id, state.event.call, line, record, speech, events, TurnPolicy())
 
     kinds = [
-        StreamKind(ConversationMode.LIVE, STREAM_PATH, lambda opened: AudioPeer(opened, conduct)),
+        StreamKind(ConversationMode.LIVE, STREAM_PATH, lambda opened: AudioPeer(opened, conduct), has_pings=False),
         StreamKind(ConversationMode.RELAY, RELAY_PATH, lambda opened: RelayPeer(opened, conduct_relay)),
     ]
     server = MediaStreams(live_calls, kinds, StreamSignatures(TOKEN, PUBLIC_URL), KEY, signature_header=HEADER)

@@ -63,6 +63,27 @@ async def build(settings, bus):
 serve(Service.VOICE, ServiceSettings, build)
 """
 """A service whose only handler waits until the service stops."""
+COLLECTING = """
+import gc
+import json
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+
+from chassis.serve import serve
+from chassis.settings import ServiceSettings
+from contracts import Service
+
+
+@asynccontextmanager
+async def build(settings, bus):
+    print(json.dumps({"frozen": gc.get_freeze_count(), "left": len(gc.get_objects())}), flush=True)
+    yield Starlette()
+
+
+serve(Service.VOICE, ServiceSettings, build)
+"""
+"""A service that prints how many objects collections of garbage leave out, and how many not."""
 
 
 async def start(nats_url: str, *what: str, **environment: str) -> asyncio.subprocess.Process:
@@ -73,6 +94,16 @@ async def start(nats_url: str, *what: str, **environment: str) -> asyncio.subpro
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+@pytest.mark.usefixtures("bus_client")
+async def test_what_the_imports_created_is_left_out_of_collections(nats_url: str) -> None:
+    process = await start(nats_url, "-c", COLLECTING)
+    assert process.stdout
+    objects = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+    process.kill()
+    await process.wait()
+    assert objects["frozen"] > 10 * objects["left"]
 
 
 @pytest.mark.usefixtures("bus_client")

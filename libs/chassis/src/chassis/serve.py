@@ -5,6 +5,7 @@ A service stops at SIGTERM or SIGINT with exit code 0. It exits with code 1 if i
 """
 
 import asyncio
+import gc
 import json
 import signal
 import socket
@@ -50,6 +51,8 @@ from sealing import WrongMasterKey
 
 logger = structlog.get_logger()
 
+MIN_GARBAGE = 10_000
+"""A collection of garbage begins after so many new objects, in place of Python's 700: most are freed without one."""
 MAX_CONNECTIONS = 1_000
 """Connections of one process; uvicorn answers further requests with 503. It has no time limit for a slow request."""
 
@@ -102,6 +105,7 @@ def serve(service: str, kind: type[S], build: Build[S]) -> None:
     """Runs `service` on uvloop until SIGTERM or SIGINT."""
     settings = read(kind)
     logging_setup.configure(service, settings.log_level)
+    _exclude_modules_from_collections()
     try:
         uvloop.run(run(service, settings, build))
     except ConnectionClosed as error:
@@ -110,6 +114,16 @@ def serve(service: str, kind: type[S], build: Build[S]) -> None:
     except WrongMasterKey as error:
         sys.stderr.write(f"MASTER_KEY: {error} (see .env.example)\n")
         raise SystemExit(2) from None
+
+
+def _exclude_modules_from_collections() -> None:
+    """Has collections of garbage leave out what the imports have created: it stays until the end of the process.
+
+    These are 140,000 objects in voice. A full collection of them stops the event loop for 70 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(MIN_GARBAGE)
 
 
 async def run(service: str, settings: S, build: Build[S]) -> None:

@@ -152,8 +152,13 @@ async def _media_streams(
         signatures, key = StreamSignatures(token, settings.live_url), derive_media_key(token)
         conduct_relay = _relay_conductor(calls, events, synthesis)
         kinds = [
-            StreamKind(ConversationMode.LIVE, STREAM_PATH, lambda stream_socket: AudioPeer(stream_socket, conduct)),
-            StreamKind(ConversationMode.RELAY, RELAY_PATH, lambda text_socket: RelayPeer(text_socket, conduct_relay)),
+            StreamKind(
+                ConversationMode.LIVE,
+                STREAM_PATH,
+                lambda stream_socket: AudioPeer(stream_socket, conduct),
+                has_pings=False,
+            ),
+            StreamKind(ConversationMode.RELAY, RELAY_PATH, lambda opened: RelayPeer(opened, conduct_relay)),
         ]
         server = MediaStreams(live_calls, kinds, signatures, key, signature_header=SIGNATURE_HEADER)
         bus.before_drain.push_async_callback(live_calls.drain)

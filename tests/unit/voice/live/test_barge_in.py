@@ -50,6 +50,26 @@ class Talk:
         return [type(decision) for _, decision in self.decisions]
 
 
+def test_frames_that_do_not_count_may_be_left_out() -> None:
+    generator = random.Random(1)
+    whole, sparse = BargeIn("en"), BargeIn("en")
+    left_out, now = 0, 0.0
+    for _ in range(2_000):
+        loudness, playing = generator.choice([0.0, 8.0, 20.0]), generator.choice([SPEAKING, SPEAKING, None])
+        words = generator.choice(["", "", "aha", "stop it"])
+        for _ in range(generator.randint(1, 60)):
+            now += FRAME_SECONDS
+            voice = Voice(loudness > 6, loudness)
+            decision = whole.voiced(now, voice, playing)
+            if voice.is_voiced or sparse.needs_silence:
+                assert sparse.voiced(now, voice, playing) == decision
+            else:
+                assert decision == Nothing()
+                left_out += 1
+        assert whole.words(now, words, playing) == sparse.words(now, words, playing)
+    assert left_out > 1_000
+
+
 def test_a_voice_pauses_our_speech_after_100_to_140_ms() -> None:
     talk = Talk(sounds=[(1.0, 2.0, 20.0)]).until(1.2)
     [(at, decision)] = talk.decisions

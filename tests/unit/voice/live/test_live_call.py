@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from tests.builders.turns import an_utterance
-from tests.fakes.live import SILENCE, Answer, FollowedEventLog, LiveFixture, speech_of
+from tests.fakes.live import SILENCE, VOICE, Answer, FollowedEventLog, LiveFixture, speech_of
 from tests.fakes.virtual_time import run_in_virtual_time
 
 from contracts import (
@@ -22,6 +22,7 @@ from contracts import (
 )
 from contracts.turn_taking import TurnTakingTerms
 from providers import Failure
+from voice.application.live.listening import MESSAGE_BYTES, SILENT_MESSAGE_BYTES
 
 LONG = "This is a long answer that takes some seconds to say. "
 
@@ -99,6 +100,22 @@ def test_a_turn_is_heard_answered_and_played_sentence_by_sentence() -> None:
 def test_the_socket_of_the_speech_vendor_is_opened_while_the_greeting_plays() -> None:
     live = conduct(greeting)
     assert (live.streams.opened, live.transcriber.opened) == (1, [None])
+
+
+def test_the_transcriber_gets_long_messages_while_the_callee_is_silent_and_short_ones_of_its_voice() -> None:
+    async def test(live: LiveFixture) -> None:
+        await greeting(live)
+        live.transcriber.sizes.clear()
+        await asyncio.sleep(1)
+        silent, live.transcriber.sizes = live.transcriber.sizes, []
+        assert set(silent) == {SILENT_MESSAGE_BYTES}
+        await live.talk("Who is this?", 1.1)
+        *_, first, second, third = live.transcriber.sizes
+        assert (first, second, third) == (MESSAGE_BYTES,) * 3
+        await live.until(SpeechHeard)
+
+    live = conduct(test)
+    assert bytes(live.transcriber.audio).count(VOICE) == 55
 
 
 def test_words_interrupt_a_reply_and_precede_the_turn_that_they_begin() -> None:

@@ -163,6 +163,7 @@ class Run:
                     self.played.append(played)
             for item in self.playout.due(self.now):
                 self.line.send(item, self.now)
+        assert self.playout.is_audible(self.now) == (self.playout.playing(self.now) is not None)
 
     def clear(self) -> None:
         self.line.send("clear", self.now)
@@ -244,15 +245,15 @@ def simple(playout: Playout, text: str = "Hola Ana, le llamamos hoy.", seconds: 
     playout.finish(1, 0)
 
 
-def test_audio_is_sent_200_ms_ahead_on_a_clock_that_does_not_drift() -> None:
+def test_audio_is_sent_300_ms_ahead_on_a_clock_that_does_not_drift() -> None:
     playout = Playout()
     simple(playout)
     sent = [len(b"".join(item for item in playout.due(10 + at) if isinstance(item, bytes))) for at in (0, 0.02, 0.047)]
-    assert sent == [1600, 160, 320]
-    assert playout.next_due_at() == pytest.approx(10 + 0.26 - 0.2)
+    assert sent == [2400, 160, 320]
+    assert playout.lead_seconds(10.05) == pytest.approx(0.31)
     for step in range(200):
         playout.due(10.05 + step * 0.0193)
-    assert playout.next_due_at() is None
+    assert playout.lead_seconds(15) == 0
     assert playout.underruns == 0
 
 

@@ -1,15 +1,22 @@
-"""What is sent to a provider that does not read."""
+"""A provider that does not read, or that sends nothing."""
 
 import asyncio
 import json
 from typing import cast
 
 import pytest
-from aiohttp import web
+from aiohttp import WSMessage, WSMsgType, web
 from tests.fakes.virtual_time import run_in_virtual_time
 
 from contracts import MediaClosedReason
-from voice.entrypoints.stream_socket import MAX_STALL_SECONDS, SocketClosed, SocketLine
+from voice.application.live.live_call import LiveCall
+from voice.entrypoints.stream_socket import (
+    MAX_SILENT_SECONDS,
+    MAX_STALL_SECONDS,
+    AudioPeer,
+    SocketClosed,
+    SocketLine,
+)
 
 
 class Socket:
@@ -18,10 +25,23 @@ class Socket:
     def __init__(self) -> None:
         self.reads = asyncio.Event()
         self.sent: list[str] = []
+        self.messages = 0
+        """How many messages arrive, one each 20 ms."""
+
+    async def receive(self) -> WSMessage:
+        if not self.messages:
+            await asyncio.get_running_loop().create_future()
+        self.messages -= 1
+        await asyncio.sleep(0.02)
+        return WSMessage(WSMsgType.TEXT, json.dumps({"event": "connected"}), None)
 
     async def send_str(self, message: str) -> None:
         await self.reads.wait()
         self.sent.append(json.loads(message)["event"])
+
+
+def no_call(*_: object) -> LiveCall:
+    raise AssertionError("no stream has begun")
 
 
 def test_audio_that_waits_for_a_second_is_dropped_and_cleared() -> None:
@@ -54,3 +74,18 @@ def test_a_provider_that_reads_nothing_loses_its_socket() -> None:
         return asyncio.get_running_loop().time()
 
     assert run_in_virtual_time(main()) == MAX_STALL_SECONDS
+
+
+def test_a_provider_that_sends_nothing_any_more_loses_its_socket() -> None:
+    async def main() -> float:
+        socket = Socket()
+        socket.messages = 3_000
+        peer = AudioPeer(cast("web.WebSocketResponse", socket), no_call)
+        starting = asyncio.create_task(peer.start())
+        with pytest.raises(SocketClosed) as closed:
+            await peer.watch()
+        assert (closed.value.code, closed.value.reason) == (1011, MediaClosedReason.DROPPED)
+        starting.cancel()
+        return asyncio.get_running_loop().time()
+
+    assert 60 < run_in_virtual_time(main()) <= 60 + 2 * MAX_SILENT_SECONDS

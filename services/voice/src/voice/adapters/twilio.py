@@ -14,11 +14,12 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
+import twilio.rest.api.v2010  # type: ignore[import-untyped]  # noqa: F401  the SDK would import it in the first dial
 from aiohttp import ClientConnectorError, ClientError, ClientSession, TCPConnector, encode_basic_auth
 from twilio.base.exceptions import TwilioException  # type: ignore[import-untyped]
 from twilio.http.async_http_client import AsyncTwilioHttpClient  # type: ignore[import-untyped]
 from twilio.http.response import Response  # type: ignore[import-untyped]
-from twilio.rest import Client  # type: ignore[import-untyped]
+from twilio.rest import Client
 
 from contracts import PhoneNumber
 from contracts.values import CallerId

@@ -57,7 +57,7 @@ class Signatures(Protocol):
 
 
 class Peer(Protocol):
-    """The provider's end of one stream. `start` comes first, then `conduct`; then `read` and `write` run."""
+    """The provider's end of one stream. `start` comes first, then `conduct`; then `read`, `write` and `watch` run."""
 
     async def start(self) -> str:
         """Waits for the message that begins the stream, and returns its token. Raises SocketClosed."""
@@ -78,6 +78,10 @@ class Peer(Protocol):
         """Writes messages until it is cancelled. Raises SocketClosed."""
         ...
 
+    async def watch(self) -> None:
+        """Waits while the provider is there, as far as pings do not find that out. Raises SocketClosed."""
+        ...
+
     async def say_end(self, reason: MediaClosedReason) -> None:
         """Tells the provider that the stream ends, before the socket is closed. Raises ConnectionError."""
         ...
@@ -90,6 +94,8 @@ class StreamKind:
     mode: ConversationMode
     path: str
     connect: Callable[[web.WebSocketResponse], Peer]
+    has_pings: bool = True
+    """Whether we ping the provider. aiohttp renews the timer of pings at each message, which costs 5 µs."""
 
 
 class MediaStreams:
@@ -156,7 +162,7 @@ class MediaStreams:
         stream_socket = web.WebSocketResponse(
             compress=False,
             max_msg_size=MAX_MESSAGE_BYTES,
-            heartbeat=PING_SECONDS,
+            heartbeat=PING_SECONDS if kind.has_pings else None,
             timeout=CLOSE_SECONDS,
             writer_limit=SEND_BUFFER_BYTES,
         )
@@ -193,7 +199,7 @@ async def _run(call: StreamedCall, peer: Peer) -> int:
     """Runs the call until its stream ends, and returns the close code. An end of the socket ends the call."""
     code: int | None = None
     conversation = asyncio.create_task(call.run())
-    tasks = {asyncio.create_task(peer.read()), asyncio.create_task(peer.write())}
+    tasks = {asyncio.create_task(work) for work in (peer.read(), peer.write(), peer.watch())}
     try:
         done, _ = await asyncio.wait({conversation, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in done & tasks:

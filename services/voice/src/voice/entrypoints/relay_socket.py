@@ -92,6 +92,10 @@ class RelayPeer:
         """See the interface."""
         await self._line.write()
 
+    async def watch(self) -> None:
+        """See the interface. A call in which all are silent brings no messages; pings do."""
+        await asyncio.get_running_loop().create_future()
+
     async def say_end(self, reason: MediaClosedReason) -> None:
         """See the interface. The provider then closes the socket, and asks for the next instruction."""
         self._line.end(reason)

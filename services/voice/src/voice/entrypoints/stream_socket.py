@@ -36,6 +36,8 @@ MAX_WAITING_SECONDS = 1.0
 """Audio that waits longer than this for a peer that does not read is dropped."""
 MAX_STALL_SECONDS = 5.0
 """A peer that reads nothing for this long loses its socket."""
+MAX_SILENT_SECONDS = 20.0
+"""A peer that sends nothing for this long loses its socket, after twice as long at most: audio has no pauses."""
 
 M = TypeVar("M")
 Conduct = Callable[[StreamId, StoredEvent[CallDecision], Line, str], LiveCall]
@@ -112,10 +114,13 @@ class MessageReader(Generic[M]):
         self._socket = socket
         self._parse = parse
         self._malformed = MalformedCounter()
+        self.received = 0
+        """How many messages were received."""
 
     async def next(self) -> M | Malformed:
         """Returns the next message. Raises SocketClosed if there is none."""
         received = await self._socket.receive()
+        self.received += 1
         if received.type is WSMsgType.TEXT:
             return self._parse(received.data)
         if received.type is WSMsgType.BINARY:
@@ -165,10 +170,10 @@ class AudioPeer:
         while True:
             message = await self._messages.next()
             match message:
+                case Frame() if message.stream_id == stream_id:  # most of the messages
+                    call.receive_audio(message.payload)
                 case Started():
                     raise SocketClosed(WSCloseCode.POLICY_VIOLATION, MediaClosedReason.MALFORMED)
-                case Frame() if message.stream_id == stream_id:
-                    call.receive_audio(message.payload)
                 case MarkReturned() if message.stream_id == stream_id:
                     call.receive_mark(message.name)
                 case KeyPressed() if message.stream_id == stream_id:
@@ -181,6 +186,15 @@ class AudioPeer:
     async def write(self) -> None:
         """See the interface."""
         await self._line.write()
+
+    async def watch(self) -> None:
+        """See the interface. The provider sends audio also in silence."""
+        received = -1
+        while received < self._messages.received:
+            received = self._messages.received
+            await asyncio.sleep(MAX_SILENT_SECONDS)
+        logger.warning("stream_silent")
+        raise SocketClosed(WSCloseCode.INTERNAL_ERROR, MediaClosedReason.DROPPED)
 
     async def say_end(self, reason: MediaClosedReason) -> None:
         """See the interface. The end of the socket says it."""

@@ -56,7 +56,8 @@ class LiveCall(StreamedCall):
     def receive_audio(self, payload: bytes) -> None:
         """Takes audio of the callee: mu-law at 8 kHz, of any length."""
         self._listening.receive(payload)
-        self._decide()
+        if self._listening.endpointing.has_spoken:  # otherwise the next tick is early enough
+            self._decide()
 
     def receive_mark(self, name: str) -> None:
         """Takes a mark that came back."""

@@ -34,7 +34,6 @@ class Speaking:
         self._playout = Playout()
         self._marks: dict[str, float] = {}
         """The marks that have not returned, and when they were sent."""
-        self._sent_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._clock = asyncio.get_running_loop().time
         self.reply = Reply(-1, is_over=True)
@@ -116,7 +115,6 @@ class Speaking:
         """Sends what is due now."""
         now = self._clock()
         for outgoing in self._playout.due(now):
-            self._sent_at = now
             if isinstance(outgoing, Mark):
                 self._marks[outgoing.name] = now
                 self._line.send_mark(outgoing.name)
@@ -161,7 +159,7 @@ class Speaking:
         now = self._clock()
         reply.audible_at = reply.audible_at or now
         self._playout.add(sentence.event.turn, sentence.event.sentence, audio, alignment)
-        if now - self._sent_at >= PUMP_SECONDS:  # otherwise the pieces become as small as they come
+        if self._playout.lead_seconds(now) < PUMP_SECONDS:  # otherwise the pieces become as small as they come
             self.pump()
 
     async def _synthesize(self, reply: Reply, sentence: Sentence, synthesis: Synthesis) -> None:

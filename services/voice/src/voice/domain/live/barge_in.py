@@ -94,6 +94,15 @@ class BargeIn:
         self._loud = VoicedWindow(*PAUSE_FRAMES)
         self._sound: _Sound | None = None
         self._past: _Sound | None = None
+        self._unvoiced_frames = PAUSE_FRAMES[1]
+
+    @property
+    def needs_silence(self) -> bool:
+        """Whether a frame without a voice counts: during a sound, and while a voice is in one of the windows.
+
+        Otherwise `voiced` may be left out for it, and with it `Playout.playing`.
+        """
+        return self._sound is not None or self._unvoiced_frames < PAUSE_FRAMES[1]
 
     @property
     def is_paused(self) -> bool:
@@ -105,7 +114,8 @@ class BargeIn:
         self._forget()
 
     def voiced(self, now: float, voice: Voice, playing: Playing | None) -> Decision:
-        """Takes a frame of 20 ms and what the callee hears (`Playout.playing`). Call it for each frame, in order."""
+        """Takes a frame of 20 ms that counts, in order, and what the callee hears (`Playout.playing`)."""
+        self._unvoiced_frames = 0 if voice.is_voiced else self._unvoiced_frames + 1
         if not self.is_paused:
             if playing is None:
                 return self._after_speech(now, voice)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from voice.domain.live.vendor_messages import (
     Malformed,
@@ -49,9 +50,11 @@ class Started:
     parameters: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Audio of the callee: mu-law, 8 kHz, 8 bytes a millisecond, of any length. `timestamp_seconds` since the start."""
+class Frame(NamedTuple):
+    """Audio of the callee: mu-law, 8 kHz, 8 bytes a millisecond, of any length. `timestamp_seconds` since the start.
+
+    There are fifty of them a second in each call, and a tuple is made in a third of a frozen dataclass's time.
+    """
 
     stream_id: str
     payload: bytes

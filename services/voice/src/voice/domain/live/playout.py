@@ -15,7 +15,8 @@ from voice.domain.live.media_stream import FRAME_SECONDS
 from voice.domain.live.played_sentences import PlayedSentence
 from voice.domain.live.turn_policy import is_question
 
-SEND_AHEAD_SECONDS = 0.2
+SEND_AHEAD_SECONDS = 0.3
+"""With audio sent every 100 ms, the provider has 200 ms of it at any time: so late may the event loop be."""
 FILLER = -1
 """The number of a sentence that does not belong to the reply, such as “one moment”."""
 JITTER_SECONDS = 0.1
@@ -135,12 +136,9 @@ class Playout:
             outgoing.append(Mark(name))
         return outgoing
 
-    def next_due_at(self) -> float | None:
-        """Returns when `due` has something to send; none if nothing waits to be sent, or while paused."""
-        sentence = None if self.is_paused else next((found for found in self._sentences if not found.is_marked), None)
-        if sentence is None or (sentence.sent_frames == sentence.frames and not sentence.is_finished):
-            return None
-        return self._sent_until - self._send_ahead_seconds
+    def lead_seconds(self, now: float) -> float:
+        """Returns for how long the callee has audio to hear if nothing more is sent."""
+        return max(0.0, self._sent_until - now)
 
     def mark_returned(self, name: str, now: float) -> SentencePlayed | None:
         """Takes a mark that came back; none if it proves nothing: unknown, or pending at a `clear`."""
@@ -213,8 +211,11 @@ class Playout:
         return Playing(now - self._speech_began_at, position[index][0].is_interruptible, is_answerable)
 
     def is_audible(self, now: float) -> bool:
-        """Returns whether the callee hears our speech now."""
-        return self.playing(now) is not None
+        """Returns whether the callee hears our speech now: whether `playing` returns something."""
+        instant = now - self._line.lateness
+        if self.is_paused or instant >= self._sent_until:
+            return False
+        return any(sentence.heard_frames(instant) < sentence.frames for sentence in reversed(self._sentences))
 
     @property
     def has_unheard(self) -> bool:

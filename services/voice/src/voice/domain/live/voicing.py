@@ -8,8 +8,7 @@ seconds is the noise.
 
 import math
 from collections import deque
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 SPEECH_MARGIN_DECIBELS = 6.0
 MIN_NOISE_DECIBELS = 26.0
@@ -59,8 +58,7 @@ class VoiceActivity(Protocol):
         """Returns whether a frame of 20 ms (160 bytes of mu-law) sounds like a voice. Frames are given in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
+class Voice(NamedTuple):
     """What is known of one frame. `decibels_above_noise` is its level above the noise floor of the line."""
 
     is_voiced: bool
