@@ -16,7 +16,9 @@ class Settings(KeySettings):
         default=None, min_length=1, description="the model to use when the first fails; preferably of another family"
     )
     openai_max_concurrency: int = Field(
-        default=16, ge=1, description="maximum number of requests that one replica has in progress"
+        default=64,
+        ge=1,
+        description="maximum number of requests that one replica has in progress; it answers 64 turns at a time",
     )
     openai_base_url: HttpUrl = Field(default=HttpUrl("https://api.openai.com/v1"), description="including /v1")
     turn_deadline_seconds: float = Field(
