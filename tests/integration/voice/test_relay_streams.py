@@ -268,6 +268,17 @@ async def test_a_lost_connection_is_reported(server: StreamServer, calls: EventL
         assert await reason(calls, stream) is MediaClosedReason.DROPPED
 
 
+async def test_a_socket_that_the_provider_closes_is_the_end_of_the_session(
+    server: StreamServer, calls: EventLog, start_relay: StartRelay
+) -> None:
+    async with undisturbed(server, calls, start_relay):
+        stream = await start_relay()
+        async with relay_stream(server, stream) as peer:
+            await until(calls, stream, SpeechPlayed)
+            await peer.socket.close()
+        assert await reason(calls, stream) is MediaClosedReason.HANG_UP
+
+
 async def test_a_drain_ends_all_streams_and_refuses_new_ones(
     server: StreamServer, calls: EventLog, start_relay: StartRelay
 ) -> None:

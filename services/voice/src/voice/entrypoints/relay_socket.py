@@ -61,7 +61,8 @@ class RelayPeer:
 
     def __init__(self, socket: web.WebSocketResponse, conduct: ConductRelay) -> None:
         self._conduct = conduct
-        self._messages = MessageReader[RelayMessage](socket, relay.parse)
+        # No message says that the session ends: the provider closes the socket.
+        self._messages = MessageReader[RelayMessage](socket, relay.parse, MediaClosedReason.HANG_UP)
         self._line = RelayLine(socket)
         self._has_ended = asyncio.Event()
         self._errors = 0

@@ -108,11 +108,20 @@ class SocketLine(MessageWriter):
 
 
 class MessageReader(Generic[M]):
-    """Reads the messages of one socket, and counts those that cannot be used."""
+    """Reads the messages of one socket, and counts those that cannot be used.
 
-    def __init__(self, socket: web.WebSocketResponse, parse: Callable[[str], M]) -> None:
+    `closed_reason`: why the stream has ended if the provider closes the socket as it should be closed.
+    """
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        parse: Callable[[str], M],
+        closed_reason: MediaClosedReason = MediaClosedReason.DROPPED,
+    ) -> None:
         self._socket = socket
         self._parse = parse
+        self._closed_reason = closed_reason
         self._malformed = MalformedCounter()
         self.received = 0
         """How many messages were received."""
@@ -127,6 +136,8 @@ class MessageReader(Generic[M]):
             return Malformed(MalformedReason.BINARY)
         if isinstance(received.data, WebSocketError):  # too long, or not a WebSocket any more
             raise SocketClosed(received.data.code, MediaClosedReason.MALFORMED)
+        if received.type is WSMsgType.CLOSE:
+            raise SocketClosed(WSCloseCode.OK, self._closed_reason)
         raise SocketClosed(WSCloseCode.OK, MediaClosedReason.DROPPED)  # also a peer that answers no ping
 
     def drop(self, message: M | Malformed) -> None:
