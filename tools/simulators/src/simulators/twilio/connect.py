@@ -1,7 +1,8 @@
-"""<Connect><Stream>: opens a media stream, waits for its end, and decides what is executed next."""
+"""<Connect>: opens a media stream, or a session of ConversationRelay, waits for its end, and decides what is next."""
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 
 from simulators.twilio.background_tasks import BackgroundTasks
 from simulators.twilio.call import Call, now
@@ -10,14 +11,16 @@ from simulators.twilio.ledger import ErrorEntry, WebhookEntry
 from simulators.twilio.live_callee import LiveCallee
 from simulators.twilio.media_stream import MediaStream
 from simulators.twilio.recording import Recording
+from simulators.twilio.relay_session import RelaySession
 from simulators.twilio.stream_connection import StreamConnection, StreamError, connect
 from simulators.twilio.stream_ledger import StreamEntry
 from simulators.twilio.stream_settings import StreamSettings
-from simulators.twilio.twiml import Verb
+from simulators.twilio.twiml import RELAY, Verb
 from simulators.twilio.webhooks import Webhooks
 
 _VOICES = ("callee-1", "callee-2", "callee-3", "callee-4")
 _MAX_PARAMETER_LENGTH = 500
+_NOT_CONNECTED = 64102
 
 
 class Connect:
@@ -26,10 +29,11 @@ class Connect:
     def __init__(self, call: Call, webhooks: Webhooks, tasks: BackgroundTasks, settings: StreamSettings) -> None:
         self._call, self._webhooks, self._tasks, self._settings = call, webhooks, tasks, settings
 
-    async def run(self, stream: Verb, url: str) -> bool:
-        """Runs the stream to its end. Returns whether <Connect action> is requested next. Raises CallEnded.
+    async def run(self, stream: Verb, url: str) -> Mapping[str, str] | None:
+        """Runs the stream to its end. Raises CallEnded.
 
-        Whether a refused handshake or a lost connection leads to `action` is not documented: `after_failure` decides.
+        Returns the fields with which <Connect action> is requested next; None: it is not. Whether a refused handshake
+        or a lost connection leads to `action` is not documented for a media stream: `after_failure` decides.
         """
         faults = self._settings.faults
         entry = self._new_entry(stream, url)
@@ -37,12 +41,18 @@ class Connect:
         try:
             connection = await self._open(entry, never_connects=faults.never_connects)
             self._report(stream, entry, "stream-started")
+            if stream.name == RELAY:
+                session = RelaySession(self._call, self._callee(entry), entry, connection, stream, self._settings)
+                await session.run()
+                return _session_fields(entry, session.handoff)
             await MediaStream(self._call, self._callee(entry), entry, connection, faults).run()
         except StreamError as error:
             self._fail(stream, entry, error)
             if faults.after_failure == "end":
                 raise CallEnded("stream") from error
-            return faults.after_failure == "action"
+            if stream.name == RELAY:
+                return _session_fields(entry, None, error) if faults.after_failure == "action" else None
+            return {} if faults.after_failure == "action" else None
         finally:
             if entry.opened:
                 self._call.stream_ended_at = asyncio.get_running_loop().time()
@@ -50,13 +60,16 @@ class Connect:
                 self._report(stream, entry, "stream-stopped")
             if connection is not None:
                 await connection.close()
-        return True
+        return {}
 
     async def _open(self, entry: StreamEntry, *, never_connects: bool) -> StreamConnection:
         with self._call.clock.real_time():
-            if never_connects:
-                raise StreamError(31901, "no answer")
-            connection = await connect(self._webhooks, entry.url)
+            try:
+                if never_connects:
+                    raise StreamError(31901, "no answer")
+                connection = await connect(self._webhooks, entry.url)
+            except StreamError as error:
+                raise (StreamError(_NOT_CONNECTED, str(error)) if entry.kind == RELAY else error) from error
         entry.opened = True
         if (ended_at := self._call.stream_ended_at) is not None:
             entry.gap_seconds = round(asyncio.get_running_loop().time() - ended_at, 4)
@@ -66,10 +79,12 @@ class Connect:
         parameters = {
             nested.attributes.get("name", ""): nested.attributes.get("value", "")[:_MAX_PARAMETER_LENGTH]
             for nested in stream.nested
+            if nested.name == "Parameter"
         }
         number = len(self._call.entry.streams)
-        sid = "MZ" + hashlib.sha256(f"{self._call.sid}:{number}".encode()).hexdigest()[:32]
-        entry = StreamEntry(url, sid, stream.attributes.get("name", sid), parameters)
+        prefix = "VX" if stream.name == RELAY else "MZ"
+        sid = prefix + hashlib.sha256(f"{self._call.sid}:{number}".encode()).hexdigest()[:32]
+        entry = StreamEntry(url, sid, stream.attributes.get("name", sid), parameters, kind=stream.name)
         self._call.entry.streams.append(entry)
         return entry
 
@@ -112,3 +127,15 @@ class Connect:
         self._call.entry.webhooks.append(hook)
         method = stream.attributes.get("statusCallbackMethod", "POST")
         self._tasks.spawn(self._webhooks.send(url, form, hook, method=method))
+
+
+def _session_fields(entry: StreamEntry, handoff: str | None, error: StreamError | None = None) -> dict[str, str]:
+    """Returns what a session of ConversationRelay adds to the request of `action`."""
+    fields = {
+        "SessionId": entry.sid,
+        "SessionStatus": "ended" if error is None else "failed",
+        "SessionDuration": str(round(entry.seconds)),
+    }
+    if handoff is not None:
+        fields["HandoffData"] = handoff
+    return fields if error is None else {**fields, "ErrorCode": str(error.code), "ErrorMessage": str(error)}

@@ -16,6 +16,7 @@ class StreamFaults(BaseModel):
     - stall_at_seconds, stall_seconds: nothing is sent for this time; then all that was kept is sent at once.
     - frame_loss: the probability (0 to 1) that a frame of the callee is lost.
     - reorders_marks: each mark is returned after the mark that follows it.
+    - malformed_messages: a session of ConversationRelay begins with so many messages that are not documented.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +30,7 @@ class StreamFaults(BaseModel):
     stall_seconds: float = Field(default=0, ge=0)
     frame_loss: float = Field(default=0, ge=0, le=1)
     reorders_marks: bool = False
+    malformed_messages: int = Field(default=0, ge=0)
 
     def stalls(self, seconds: float) -> bool:
         """Returns whether nothing is sent at this time."""

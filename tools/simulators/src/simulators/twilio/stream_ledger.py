@@ -55,6 +55,9 @@ class StreamEntry:
     since the end of the call's last open stream, `silence_gap_seconds` that from the last sound of the agent in it to
     the first one here. `late_seconds` is real time by which this simulator was late, so its audio stood still.
     `starts_at_seconds` is the position of the stream's start in the recording of the call.
+
+    A session of ConversationRelay is a stream, too, with the noun in `kind`. `spoken` are the words of the agent that
+    the callee has heard, `interruptions` what was heard of each reply until the callee interrupted it.
     """
 
     url: str
@@ -81,4 +84,7 @@ class StreamEntry:
     marks: list[MarkEntry] = field(default_factory=list)
     clears: list[ClearEntry] = field(default_factory=list)
     sounds: list[SoundEntry] = field(default_factory=list)
+    kind: str = "Stream"
+    spoken: list[str] = field(default_factory=list)
+    interruptions: list[str] = field(default_factory=list)
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())

@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 
 MAX_BYTES = 64 * 1024
 VERBS = frozenset({"Say", "Play", "Gather", "Redirect", "Pause", "Hangup", "Reject", "Connect"})
+RELAY = "ConversationRelay"
 _NESTED = {
     "Gather": frozenset({"Say", "Play", "Pause"}),
-    "Connect": frozenset({"Stream"}),
+    "Connect": frozenset({"Stream", RELAY}),
     "Stream": frozenset({"Parameter"}),
+    RELAY: frozenset({"Parameter", "Language"}),
 }
 
 

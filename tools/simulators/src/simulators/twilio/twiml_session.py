@@ -105,13 +105,14 @@ class TwimlSession:
 
     async def _run_stream(self, verb: Verb) -> Fetch | None:
         if not verb.nested:
-            self._call.entry.errors.append(ErrorEntry(12200, "<Connect> without <Stream>", self._document_url))
+            reason = "<Connect> without <Stream> or <ConversationRelay>"
+            self._call.entry.errors.append(ErrorEntry(12200, reason, self._document_url))
             return None
         stream, action = verb.nested[0], verb.attributes.get("action")
-        requests_action = await self._connect.run(stream, self._stream_url(stream))
-        if action is None or not requests_action:
+        fields = await self._connect.run(stream, self._stream_url(stream))
+        if action is None or fields is None:
             return None
-        return Fetch("connect", self._absolute_url(action), verb.attributes.get("method", "POST"))
+        return Fetch("connect", self._absolute_url(action), verb.attributes.get("method", "POST"), dict(fields))
 
     def _stream_url(self, stream: Verb) -> str:
         """Returns the URL of a <Stream>; a relative one belongs to the host of the document."""
