@@ -124,6 +124,7 @@ VERSION_2 = {
     "admission.released",
     "audio.ready",
     "audio.requested",
+    "call.callback_noted",
     "call.changed",
     "call.command_refused",
     "call.concluded",

@@ -60,7 +60,8 @@ def test_every_decision_keeps_the_laws_in_every_state(case: Case) -> None:
     after = evolve(case.state, decision)
     assert (after.deadline_at is None) == isinstance(after, Ended), "every state but Ended has one deadline"
     if isinstance(case.state, Ended):
-        assert isinstance(case.input, inputs.CallRetryRequested), "only a retry command returns a call to pending"
+        returning = inputs.CallRetryRequested | inputs.CallbackScheduled
+        assert isinstance(case.input, returning), "nothing else returns a call to pending"
     begins = isinstance(after, Dialing) and not isinstance(case.state, Dialing)
     assert after.attempt == case.state.attempt + begins, "an attempt begins only with a dial"
     assert dials(after) <= TERMS.max_retries + 1 or not begins, "never more dials than max_retries permits"

@@ -14,6 +14,7 @@ from contracts.events import EVENTS, decode
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested, SentenceAudio
 from contracts.events.calls import (
+    CallCallbackNoted,
     CallChanged,
     CallCommandRefused,
     CallConcluded,
@@ -47,6 +48,7 @@ from contracts.events.campaigns import (
 )
 from contracts.events.contacts import ContactAdded, ContactGroupAdded, ContactRefused
 from contracts.events.conversations import (
+    CallbackScheduled,
     ConversationEnded,
     ReplyGenerated,
     SpeechHeard,
@@ -134,6 +136,7 @@ __all__ = [
     "AudioReady",
     "AudioRequested",
     "Call",
+    "CallCallbackNoted",
     "CallCancelRequested",
     "CallChangeRequested",
     "CallChanged",
@@ -157,6 +160,7 @@ __all__ = [
     "CallSettlementRequested",
     "CallStatus",
     "CallStatusChanged",
+    "CallbackScheduled",
     "Campaign",
     "CampaignCalls",
     "CampaignCallsQuery",

@@ -89,6 +89,10 @@ class CallProgress(TypedDict):
     permission: Permission | None
     voicemail_delivery: VoicemailDelivery | None
     is_after_beep: bool
+    callback_at: datetime | None
+    callback_number: int
+    callback_reason: str | None
+    callbacks: int
 
 
 class Call(GivenConsent):
@@ -257,6 +261,12 @@ class Call(GivenConsent):
     is_after_beep: bool = Field(
         default=False, description="the beep of a voicemail was heard, so what answered is certainly a machine"
     )
+    callback_at: Instant | None = Field(
+        default=None, description="live, pending: when the callee asked in the last attempt to be called again"
+    )
+    callback_number: int = Field(default=0, description="which request of that attempt it was")
+    callback_reason: PersonalText | None = Field(default=None, description="why, in the words of the model")
+    callbacks: int = Field(default=0, description="how often the call waited because its callee asked for it")
 
     def may_use_line(self, attempt: int) -> bool:
         """Whether the line of this attempt may still be used: the attempt is live and no hang-up was requested."""

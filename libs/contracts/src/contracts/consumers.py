@@ -14,7 +14,7 @@ from contracts.events.campaign_requests import (
     CampaignStartRequested,
 )
 from contracts.events.campaigns import CampaignFinished
-from contracts.events.conversations import ConversationEnded, SpeechHeard
+from contracts.events.conversations import CallbackScheduled, ConversationEnded, SpeechHeard
 from contracts.events.dials import DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.numbers import NumberBlockRequested, NumberUnblockRequested
 from contracts.events.persons import PersonEraseRequested
@@ -131,6 +131,7 @@ ORCHESTRATOR_FACTS = Consumer(
         PersonRecognized,
         OptOutKeyPressed,
         ConversationEnded,
+        CallbackScheduled,
         TimerDue,
         AdmissionGranted,
     ),

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from contracts.callback_times import CallbackTime, CallbackTimeQuery
 from contracts.consumers import CONSUMERS
 from contracts.envelope import headers_schema
 from contracts.event import CampaignDecision, CampaignEvent, Event, NumberEvent, Service
@@ -100,6 +101,8 @@ def asyncapi() -> Document:
         Outcomes,
         CallingTimesQuery,
         CallingTimes,
+        CallbackTimeQuery,
+        CallbackTime,
         AdmissionQuery,
         AdmissionState,
     ]
@@ -204,6 +207,7 @@ _SERVICES: tuple[tuple[str, Service, str, str], ...] = (
     (CampaignListQuery.subject, Service.CAMPAIGN_STATS, "CampaignListQuery", "CampaignList"),
     (OutcomesQuery.subject, Service.CAMPAIGN_STATS, "OutcomesQuery", "Outcomes"),
     (CallingTimesQuery.subject, Service.ORCHESTRATOR, "CallingTimesQuery", "CallingTimes"),
+    (CallbackTimeQuery.subject, Service.ORCHESTRATOR, "CallbackTimeQuery", "CallbackTime"),
     (AdmissionQuery.subject, Service.ORCHESTRATOR, "AdmissionQuery", "AdmissionState"),
 )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from contracts.action_examples import action_examples
 from contracts.call import Call, Permission
 from contracts.campaign_examples import CAMPAIGN_EXAMPLES, CAMPAIGN_ID, CONTACT_ID
 from contracts.event import Event
@@ -289,6 +290,7 @@ _ALL: tuple[Event, ...] = (
         goodbye_seconds=2.5,
     ),
     *TOOL_EXAMPLES,
+    *action_examples(_TALKING, _ANSWERED + timedelta(seconds=20)),
     *CAMPAIGN_EXAMPLES,
     *NUMBER_EXAMPLES,
     TimerDue(call_id=CALL_ID, deadline_at=_DIALED + timedelta(seconds=60)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from contracts import buckets, consumers, filters
 from contracts.audit import ALL_ENTRIES
 from contracts.buckets import ANSWERS, CALL_CLIPS, CLIPS, DIALS
+from contracts.callback_times import CallbackTimeQuery
 from contracts.consumers import CONSUMERS, Consumer
 from contracts.dead_letter_queries import (
     DeadLetterGroupsQuery,
@@ -120,7 +121,9 @@ WORK: Mapping[Service, Work] = {
             _KEY_CHANGES,
         ),
         takes=(CONTACTS,),
-        answers=tuple((query.subject, Service.ORCHESTRATOR) for query in (AdmissionQuery, CallingTimesQuery)),
+        answers=tuple(
+            (query.subject, Service.ORCHESTRATOR) for query in (AdmissionQuery, CallingTimesQuery, CallbackTimeQuery)
+        ),
         publishes=(
             *KEYS.subjects,
             *SCHEDULES_OF_CALLS,
@@ -161,7 +164,7 @@ WORK: Mapping[Service, Work] = {
         handles=(consumers.CONVERSATION_TURNS,),
         reads=(CALLS, KEYS, ANSWERS.stream),
         follows=((CALLS, filters.INTERRUPTION_FILTERS), _KEY_CHANGES),
-        publishes=(CHECKED_KEY, _SERVER_TIME, f"$KV.{ANSWERS.name}.*"),
+        publishes=(CHECKED_KEY, _SERVER_TIME, f"$KV.{ANSWERS.name}.*", CallbackTimeQuery.subject),
     ),
     Service.EDGE: Work(
         reads=(CALLS, REQUESTS, CONTACTS, NUMBERS, KEYS, AUDIT, DIALS.stream),

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.event_log import StoredEvent
-from contracts import CallCommandRefused, CallDecision, CallStatus, ContactRefused
+from contracts import CallCallbackNoted, CallCommandRefused, CallDecision, CallStatus, ContactRefused
 from contracts.call import Permission
 
 
@@ -41,7 +41,7 @@ class ExplainedDecision(BaseModel):
             status=call.status,
             attempt=call.attempt,
             due_at=call.due_at,
-            reason=event.reason if isinstance(event, CallCommandRefused) else call.reason,
+            reason=_reason(event),
             permission=call.permission,
         )
 
@@ -57,6 +57,16 @@ class ExplainedDecision(BaseModel):
             reason=refused.reason,
             permission=None,
         )
+
+
+def _reason(event: CallDecision) -> str | None:
+    match event:
+        case CallCommandRefused():
+            return event.reason
+        case CallCallbackNoted(call=call) if call.callback_at:
+            return f"the callee asked to be called again at {call.callback_at:%Y-%m-%d %H:%M:%S} UTC"
+        case _:
+            return event.call.reason
 
 
 def name_of(decision: Mapping[str, Any]) -> str:

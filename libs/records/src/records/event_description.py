@@ -5,6 +5,8 @@ from contracts import (
     AudioFailed,
     AudioReady,
     AudioRequested,
+    CallbackScheduled,
+    CallCallbackNoted,
     CallChanged,
     CallChangeRequested,
     CallCommandRefused,
@@ -62,6 +64,8 @@ def description(event: Event) -> str:
             return _tool(event)
         case ConversationEnded():
             return f"{event.disposition}: {event.summary}"
+        case CallbackScheduled():
+            return f"turn {event.turn}: call again at {event.local_time}: {event.reason}"
         case CallRequested():
             return f"{event.campaign_id}, {event.phone_number}"
         case CallChangeRequested():
@@ -81,6 +85,8 @@ def _decision(event: CallDecision) -> str:
         case CallStatusChanged():
             again = f", again at {event.next_attempt_at:%Y-%m-%d %H:%M:%S}" if event.next_attempt_at else ""
             return f"{event.previous} → {event.status}{_why(event.reason)}{again}, attempt {event.attempt}"
+        case CallCallbackNoted(call=call):
+            return f"call again at {call.callback_at:%Y-%m-%d %H:%M:%S}" if call.callback_at else ""
         case CallChanged():
             return ", ".join(event.changed) or "nothing"
         case CallCommandRefused():

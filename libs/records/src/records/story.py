@@ -140,6 +140,9 @@ def _state(call: Call) -> Iterable[StateLine]:
     )
     if call.mode is not ConversationMode.TURN_BASED:
         yield StateLine(name="mode", text=str(call.mode))
+    if call.callback_at is not None:
+        why = f": {call.callback_reason}" if call.callback_reason else ""
+        yield StateLine(name="callback", text=f"{call.callback_at:%Y-%m-%d %H:%M:%S} UTC{why}")
     for name in ("reason", "disposition", "hangup_reason", "duration_seconds"):
         if (value := getattr(call, name)) is not None:
             yield StateLine(name=name, text=str(value))

@@ -21,6 +21,7 @@ from call_orchestrator.application.admission import Admission
 from call_orchestrator.application.admission_view import AdmissionView
 from call_orchestrator.application.backlog import Backlog
 from call_orchestrator.application.call_terms import Policy, disclosed_by, message_disclosed_by
+from call_orchestrator.application.callback_times import CallbackTimesService
 from call_orchestrator.application.calling_times import CallingTimesService
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
@@ -135,7 +136,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             Handled(bus.client, requests, retention),
         )
         view = AdmissionView(slots, open_campaigns, clock.now, dials_per_second=settings.twilio_calls_per_second)
-        bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now), view))
+        bus.broker.include_router(
+            build_router(CallingTimesService(log, terms, clock.now), CallbackTimesService(log, terms, clock.now), view)
+        )
         feeds = NatsFeeds(bus.client, log, mapping)
         contact_queue = NatsContactQueue(bus.client, keyring)
         taker = ContactTaker(log, contact_queue, calls, open_campaigns, slots, terms, clock.now, mapping, retention)

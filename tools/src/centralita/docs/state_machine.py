@@ -13,7 +13,17 @@ from call_orchestrator.domain.decisions import CallStatusChanged, Decision, Igno
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.pauses import NO_PAUSES, Pause, Pauses
 from call_orchestrator.domain.retry_rules import RetryRule
-from call_orchestrator.domain.states import Dialing, Ended, InProgress, Message, Pending, Ringing, State, Terms
+from call_orchestrator.domain.states import (
+    Callback,
+    Dialing,
+    Ended,
+    InProgress,
+    Message,
+    Pending,
+    Ringing,
+    State,
+    Terms,
+)
 from contracts.vocabulary import (
     FINAL_STATUSES,
     AnsweredBy,
@@ -80,6 +90,7 @@ def states() -> dict[str, State]:
         found[f"in_progress (hang-up: {reason})"] = replace(talking, hangup_reason=reason)
     found |= _states_of_a_retry_policy(talking)
     found |= _states_of_a_message(talking)
+    found |= _states_of_a_callback(talking)
     for status in (status for status in CallStatus if status in FINAL_STATUSES):
         found[str(status)] = Ended(status=status, attempt=1, ended_at=NOW)
         found[f"{status} (retries used up)"] = Ended(status=status, attempt=2, ended_at=NOW)
@@ -107,6 +118,19 @@ def _states_of_a_message(talking: InProgress) -> dict[str, State]:
             talking, message=replace(beginning, is_after_beep=True)
         ),
         f"in_progress, message being played {_MESSAGE}": replace(talking, message=playing),
+    }
+
+
+def _states_of_a_callback(talking: InProgress) -> dict[str, State]:
+    waits = replace(talking, callback=Callback(at=LATER, number=1))
+    return {
+        "in_progress (callback)": waits,
+        "in_progress (callback, opted out)": replace(waits, disposition=Disposition.OPT_OUT),
+        "in_progress (callback, hang-up: canceled)": replace(waits, hangup_reason=HangupReason.CANCELED),
+        "pending (callback)": Pending(attempt=1, due_at=LATER, callback=waits.callback, callbacks=1),
+        "completed (opted out)": Ended(
+            status=CallStatus.COMPLETED, attempt=1, ended_at=NOW, disposition=Disposition.OPT_OUT
+        ),
     }
 
 
@@ -154,6 +178,7 @@ def all_inputs(attempt: int) -> dict[str, inputs.Input]:
     for is_finished in (False, True):
         name = "message played to its end" if is_finished else "message begins"
         found[name] = inputs.MessageReported(attempt=attempt, is_finished=is_finished)
+    found["callback scheduled"] = inputs.CallbackScheduled(attempt=attempt, at=LATER + timedelta(hours=1), number=2)
     found["opt-out key pressed"] = inputs.OptOutKeyPressed(attempt=attempt)
     found["person recognized"] = inputs.PersonRecognized(attempt=attempt)
     for status in TelephonyStatus:

@@ -98,6 +98,12 @@ class CallMessageWithdrawn(CallDecision):
     event_name: ClassVar[str] = "call.message_withdrawn"
 
 
+class CallCallbackNoted(CallDecision):
+    """The callee asked to be called again: a live call waits for that after its attempt, a waiting one at once."""
+
+    event_name: ClassVar[str] = "call.callback_noted"
+
+
 class CallSettlementRequested(CallDecision):
     """The deadline passed without an event. Voice asks the provider what became of the attempt."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.event import CallEvent, Service
+from contracts.instants import Instant
 from contracts.personal import PERSONAL, PersonalText, PersonalTexts
 from contracts.vocabulary import Disposition, InterruptionReason, ReplySource
 
@@ -122,6 +123,24 @@ class ReplyGenerated(CallEvent):
         description="what produced the reply",
     )
     tool_calls: Annotated[tuple[ToolCall, ...], PERSONAL] = ()
+
+
+class CallbackScheduled(CallEvent):
+    """The callee asked to be called again. The last one of an attempt counts.
+
+    The call is dialled once more after the attempt, at `at` or the next instant that is permitted then.
+    """
+
+    event_name: ClassVar[str] = "conversation.callback_scheduled"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
+
+    attempt: int
+    turn: int
+    number: int = Field(ge=1, description="counts the callbacks of the attempt; that with the highest one counts")
+    at: Instant = Field(description="the first instant at which a dial is permitted, as far as it was known then")
+    asked_at: Instant = Field(description="the instant that the callee asked for")
+    local_time: str = Field(description="`at` in the time of the callee, with its offset from UTC (ISO 8601)")
+    reason: PersonalText = Field(description="why, in the words of the model")
 
 
 class ConversationEnded(CallEvent):

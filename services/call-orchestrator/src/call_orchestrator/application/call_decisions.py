@@ -100,6 +100,8 @@ def _decide(
         return decision
     if isinstance(decision.state, Dialing) and call_input.grant_sequence is not None:
         call = call.model_copy(update={"granted_sequence": call_input.grant_sequence})
+    if call_input.callback_reason is not None:
+        call = call.model_copy(update={"callback_reason": call_input.callback_reason})
     if not isinstance(command, CallChangeRequested):
         event = event_of(decision, call, now, campaign=dial_terms)
         return event.model_copy(update={"call": with_number_use(event.call, number)})

@@ -9,6 +9,7 @@ from call_orchestrator.domain import inputs
 from contracts import (
     AdmissionGranted,
     AnswerClassified,
+    CallbackScheduled,
     CallCancelRequested,
     CallChangeRequested,
     CallCommand,
@@ -37,6 +38,7 @@ AttemptEvent = (
     | PersonRecognized
     | OptOutKeyPressed
     | ConversationEnded
+    | CallbackScheduled
 )
 DecidingEvent = CallRequested | CallCommand | AttemptEvent | TimerDue | AdmissionGranted
 """Every message that the orchestrator decides about a call."""
@@ -62,6 +64,8 @@ class CallInput:
     grant_sequence: int | None = None
     dial_terms: DialTerms | None = None
     """What of the campaign's terms restricts the dial, as its grant carries it. None: the input is no grant."""
+    callback_reason: str | None = None
+    """Why the callee asked to be called again. None: the input is no such request."""
     campaign: Campaign | None = None
     """The campaign as it was read for a grant that is carried out late. None: it is as it was at the grant."""
 
@@ -111,6 +115,7 @@ def call_input(
         sequence=sequence,
         sent_at=sent_at,
         dial_terms=dial_terms,
+        callback_reason=event.reason if isinstance(event, CallbackScheduled) else None,
     )
 
 
@@ -167,5 +172,7 @@ def _attempt_input(event: AttemptEvent) -> inputs.Input:
             return inputs.ConversationEnded(
                 attempt=event.attempt, disposition=event.disposition, goodbye_seconds=event.goodbye_seconds
             )
+        case CallbackScheduled():
+            return inputs.CallbackScheduled(attempt=event.attempt, at=event.at, number=event.number)
         case _:
             assert_never(event)

@@ -61,6 +61,7 @@ def terms_of(
         dial_times=dial_times,
         goal=call.goal,
         message_time=_message_time(call),
+        max_attempts=call.max_attempts,
         is_campaign_finished=is_campaign_finished,
         is_campaign_closed=is_campaign_closed,
     )

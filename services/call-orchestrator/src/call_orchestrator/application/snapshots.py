@@ -8,6 +8,7 @@ from call_orchestrator.domain import decisions
 from call_orchestrator.domain.calling_policy import Permitted
 from call_orchestrator.domain.number_use import UNUSED, Listing, NumberUse
 from call_orchestrator.domain.states import (
+    Callback,
     Dialing,
     Ended,
     InProgress,
@@ -20,6 +21,7 @@ from call_orchestrator.domain.states import (
 )
 from contracts import (
     Call,
+    CallCallbackNoted,
     CallChanged,
     CallConcluded,
     CallCreated,
@@ -54,6 +56,8 @@ def state_of(call: Call) -> State:
             dial_expires_at=call.dial_expires_at,
             reason=call.reason if call.undialled_in_a_row else None,
             retries=call.outcome_retries,
+            callback=_callback_of(call),
+            callbacks=call.callbacks,
         )
     if call.status.is_final:
         return Ended(
@@ -63,6 +67,7 @@ def state_of(call: Call) -> State:
             disposition=call.disposition,
             undialled_attempts=call.undialled_attempts,
             retries=call.outcome_retries,
+            callbacks=call.callbacks,
         )
     return _live_state(call)
 
@@ -77,6 +82,8 @@ class _LiveFields(TypedDict):
     message: Message | None
     undialled_attempts: int
     retries: Mapping[str, int]
+    callback: Callback | None
+    callbacks: int
 
 
 def _live_state(call: Call) -> Live:
@@ -90,6 +97,8 @@ def _live_state(call: Call) -> Live:
         "message": _message_of(call),
         "undialled_attempts": call.undialled_attempts,
         "retries": call.outcome_retries,
+        "callback": _callback_of(call),
+        "callbacks": call.callbacks,
     }
     if call.status is CallStatus.DIALING:
         return Dialing(**fields, undialled_in_a_row=call.undialled_in_a_row, dial_expires_at=call.dial_expires_at)
@@ -102,6 +111,10 @@ def _message_of(call: Call) -> Message | None:
     if call.voicemail_delivery is None:
         return None
     return Message(delivery=VoicemailDelivery(call.voicemail_delivery), is_after_beep=call.is_after_beep)
+
+
+def _callback_of(call: Call) -> Callback | None:
+    return None if call.callback_at is None else Callback(at=call.callback_at, number=call.callback_number)
 
 
 def _present(instant: datetime | None, name: str) -> datetime:
@@ -117,6 +130,7 @@ def call_after(before: Call, event: decisions.Event, now: datetime, campaign: Di
     ended = state if isinstance(state, Ended) else None
     message = live.message if live else _message_of(before) if ended else None
     to_dial = state if isinstance(state, Pending | Dialing) else None
+    callback = None if isinstance(state, Ended) else state.callback
     reason: str | None = before.reason
     duration_seconds = before.duration_seconds
     if isinstance(event, decisions.CallStatusChanged):
@@ -146,6 +160,10 @@ def call_after(before: Call, event: decisions.Event, now: datetime, campaign: Di
         "permission": permission_of(event, campaign),
         "voicemail_delivery": message.delivery if message else None,
         "is_after_beep": message is not None and message.is_after_beep,
+        "callback_at": callback.at if callback else None,
+        "callback_number": callback.number if callback else 0,
+        "callback_reason": before.callback_reason if callback else None,
+        "callbacks": state.callbacks,
     }
     return before.after(progress)
 
@@ -176,6 +194,7 @@ def permission_of(
         | decisions.CallStatusChanged
         | decisions.CallPutOff
         | decisions.CallChanged
+        | decisions.CallCallbackNoted
         | decisions.Refused,
     ):
         return None
@@ -273,6 +292,8 @@ def event_of(
             return CallMessageStarted(call=call, occurred_at=now)
         case decisions.CallMessageWithdrawn():
             return CallMessageWithdrawn(call=call, occurred_at=now)
+        case decisions.CallCallbackNoted():
+            return CallCallbackNoted(call=call, occurred_at=now)
         case decisions.CallSettlementRequested():
             return CallSettlementRequested(call=call, occurred_at=now)
         case _:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from call_orchestrator.domain import inputs
+from call_orchestrator.domain.callbacks import note_callback
 from call_orchestrator.domain.decisions import (
     CallChanged,
     CallConcluded,
@@ -66,6 +67,8 @@ def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime, p
             return _conclude(state, input, terms, now)
         case inputs.OptOutKeyPressed():
             return _opt_out(state, input, terms, now)
+        case inputs.CallbackScheduled():
+            return note_callback(state, input, terms)
         case _:
             assert_never(input)
 
@@ -190,6 +193,8 @@ def _ring(state: Live, now: datetime) -> Decision:
             message=state.message,
             undialled_attempts=state.undialled_attempts,
             retries=state.retries,
+            callback=state.callback,
+            callbacks=state.callbacks,
         )
     )
 
@@ -213,6 +218,8 @@ def _answer(state: Live, terms: Terms, now: datetime) -> Decision:
             message=state.message,
             undialled_attempts=state.undialled_attempts,
             retries=state.retries,
+            callback=state.callback,
+            callbacks=state.callbacks,
         )
     )
 

@@ -92,6 +92,14 @@ class CallMessageWithdrawn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallCallbackNoted:
+    """The callee asked to be called again: live, after the conversation; pending, at another time than before."""
+
+    state: Pending | Live
+    permission: Permission | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallSettlementRequested:
     """The provider must be asked what became of the attempt."""
 
@@ -109,6 +117,7 @@ Event = (
     | CallMessageRequested
     | CallMessageStarted
     | CallMessageWithdrawn
+    | CallCallbackNoted
     | CallSettlementRequested
 )
 

@@ -139,6 +139,15 @@ class ConversationEnded:
     goodbye_seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackScheduled:
+    """The callee asked to be called again at `at`. `number`: see `call_orchestrator.domain.states.Callback`."""
+
+    attempt: int
+    at: datetime
+    number: int
+
+
 Command = CallRequested | CallCancelRequested | CallRetryRequested | CallChangeRequested
 MessageInput = MessageReported | PersonRecognized
 AttemptInput = (
@@ -149,5 +158,6 @@ AttemptInput = (
     | MessageInput
     | OptOutKeyPressed
     | ConversationEnded
+    | CallbackScheduled
 )
 Input = Command | TimerDue | AdmissionGranted | AttemptInput

@@ -9,8 +9,10 @@ from typing import assert_never
 
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.attempts import decide_live
+from call_orchestrator.domain.callbacks import replace_wait, wait_again
 from call_orchestrator.domain.calling_policy import Forbidden, PutOff
 from call_orchestrator.domain.decisions import (
+    CallCallbackNoted,
     CallChanged,
     CallCreated,
     CallDue,
@@ -56,7 +58,9 @@ def decide(state: State, input: Input, terms: Terms, now: datetime, pauses: Paus
     A call that waits after the decision and is due is queued at once: it needs no timer and no further decision.
     """
     decision = _decide(state, input, terms, now, pauses)
-    if isinstance(decision, CallChanged | CallStatusChanged) and isinstance(decision.state, Pending):
+    if isinstance(decision, CallChanged | CallStatusChanged | CallCallbackNoted) and isinstance(
+        decision.state, Pending
+    ):
         return replace(decision, state=_queued_if_due(decision.state, terms, now))
     return decision
 
@@ -96,6 +100,8 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
             return conclude_after_hangup(state, input, now)
         case inputs.OptOutKeyPressed():
             return conclude_after_hangup(state, input.ending, now)
+        case inputs.CallbackScheduled():
+            return replace_wait(state, input, terms, now)
         case (
             inputs.DialRefused()
             | inputs.DialLookedUp()
@@ -181,6 +187,7 @@ def _begin_attempt(
             undialled_in_a_row=state.undialled_in_a_row,
             dial_expires_at=state.queue_expires_at,
             retries=state.retries,
+            callbacks=state.callbacks,
         ),
     )
 
@@ -219,6 +226,8 @@ def _change(state: Pending, request: inputs.CallChangeRequested, terms: Terms, n
         due_at=permitted_at if is_put_off else due_at,
         undialled_attempts=state.undialled_attempts,
         retries=state.retries,
+        callback=state.callback,
+        callbacks=state.callbacks,
     )
     return CallChanged(state=waiting, permission=permission if is_put_off else None)
 
@@ -231,6 +240,8 @@ def _decide_ended(state: Ended, input: Input, terms: Terms, now: datetime) -> De
             return Refused(f"the call has ended: {state.status}")
         case inputs.CallRequested():
             return Ignored("the call exists")
+        case inputs.CallbackScheduled():
+            return wait_again(state, input, terms, now)
         case (
             inputs.TimerDue()
             | inputs.AdmissionGranted()
@@ -260,7 +271,11 @@ def _retry(state: Ended, terms: Terms, now: datetime) -> Decision:
     if isinstance(permission, Forbidden):
         return Refused(not_permitted(permission), permission=permission)
     waiting = Pending(
-        attempt=state.attempt, due_at=due_at, undialled_attempts=state.undialled_attempts, retries=state.retries
+        attempt=state.attempt,
+        due_at=due_at,
+        undialled_attempts=state.undialled_attempts,
+        retries=state.retries,
+        callbacks=state.callbacks,
     )
     permission = permission if isinstance(permission, PutOff) else None
     return CallStatusChanged(state=waiting, reason="retry requested", permission=permission)
@@ -273,4 +288,5 @@ def _end(status: CallStatus, state: Pending, now: datetime) -> Ended:
         ended_at=now,
         undialled_attempts=state.undialled_attempts,
         retries=state.retries,
+        callbacks=state.callbacks,
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Self, assert_never
 
 from call_orchestrator.domain import inputs
+from call_orchestrator.domain.callbacks import CALLBACK_REASON, WITHDRAWING, wait_for_callback
 from call_orchestrator.domain.calling_policy import Forbidden, Permitted
 from call_orchestrator.domain.decisions import CallStatusChanged, Decision, Ignored
 from call_orchestrator.domain.dial_times import Permission, dial_at
@@ -36,7 +37,13 @@ class Outcome:
 
 
 def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: Terms, now: datetime) -> Decision:
-    """Returns the end of the call, or the wait for a retry if its outcome is retried and retries remain."""
+    """Returns the end of the call, or the wait for a callback, or for a retry if one remains for its outcome."""
+    if wait := wait_for_callback(state, terms, now):
+        waiting, put_off = wait
+        duration_seconds = outcome.duration_seconds
+        return CallStatusChanged(
+            state=waiting, reason=CALLBACK_REASON, duration_seconds=duration_seconds, permission=put_off
+        )
     final_status, reason = _final_status(state, status, outcome.reason)
     retry_outcome = _retry_outcome(state, final_status, outcome, terms, now)
     after: Pending | Ended = _ended(state, final_status, now)
@@ -50,6 +57,7 @@ def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: T
                 due_at=due_at,
                 undialled_attempts=state.undialled_attempts,
                 retries=_counted(state, retry_outcome, terms),
+                callbacks=state.callbacks,
             )
     if retry_outcome is RetryOutcome.HUNG_UP_EARLY:
         reason = "the callee hung up early"
@@ -66,11 +74,14 @@ def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: T
 def conclude_after_hangup(state: Pending, ending: inputs.ConversationEnded, now: datetime) -> Decision:
     """Ends a call that waits for a retry after an early hang-up, if its conversation had a result after all.
 
-    The model may find the disposition, such as an opt-out, after the network has reported the hang-up (law 9).
+    The model may find the disposition, such as an opt-out, after the network has reported the hang-up (law 9). A call
+    that waits because its callee asked for it is ended only if the callee does not want it any more.
     """
-    is_of_last_attempt = ending.attempt == state.attempt and RetryOutcome.HUNG_UP_EARLY in state.retries
-    if not is_of_last_attempt:
+    waits_for_result = RetryOutcome.HUNG_UP_EARLY in state.retries or state.callback is not None
+    if ending.attempt != state.attempt or not waits_for_result:
         return Ignored("no attempt is in progress")
+    if state.callback is not None and ending.disposition not in WITHDRAWING:
+        return Ignored("the callee asked to be called again")
     is_failed = ending.disposition is Disposition.TECHNICAL_FAILURE
     ended = Ended(
         status=CallStatus.FAILED if is_failed else CallStatus.COMPLETED,
@@ -79,6 +90,7 @@ def conclude_after_hangup(state: Pending, ending: inputs.ConversationEnded, now:
         disposition=ending.disposition,
         undialled_attempts=state.undialled_attempts,
         retries=state.retries,
+        callbacks=state.callbacks,
     )
     return CallStatusChanged(state=ended, reason=ending.disposition)
 
@@ -172,4 +184,5 @@ def _ended(state: Live, status: CallStatus, now: datetime) -> Ended:
         disposition=state.disposition,
         undialled_attempts=state.undialled_attempts,
         retries=state.retries,
+        callbacks=state.callbacks,
     )

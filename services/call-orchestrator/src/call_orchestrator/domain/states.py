@@ -10,6 +10,9 @@ counts those attempts; all others are dials, and `max_retries` limits dials. Aft
 tried again until `dial_expires_at`.
 
 `retries` counts the retries that followed each outcome that has a rule in `Terms.retry_rules`.
+
+`callback` is when the callee asked to be called again (`call_orchestrator.domain.callbacks`), and `callbacks` counts
+how often the call waited for such an instant.
 """
 
 from collections.abc import Mapping
@@ -40,10 +43,20 @@ class Terms:
     goal: Disposition | None = None
     """The disposition that the campaign is for; None: a call with any disposition is complete."""
     message_time: timedelta | None = None
+    max_attempts: int | None = None
+    """How many dials the campaign permits in all, those that the callee asked for included; None: no limit."""
     is_campaign_finished: bool = False
     """Whether the campaign is finished: then no attempt begins any more."""
     is_campaign_closed: bool = False
     """Whether the campaign is paused, not started or outside its period: then a granted call waits on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """When the callee asked to be called again. `number` counts the requests of one attempt: the last one counts."""
+
+    at: datetime
+    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +75,8 @@ class Pending:
     dial_expires_at: datetime | None = None
     reason: str | None = None
     retries: Mapping[str, int] = field(default_factory=dict)
+    callback: Callback | None = None
+    callbacks: int = 0
 
     @property
     def status(self) -> CallStatus:
@@ -98,6 +113,8 @@ class LiveState:
     message: Message | None = None
     undialled_attempts: int = 0
     retries: Mapping[str, int] = field(default_factory=dict)
+    callback: Callback | None = None
+    callbacks: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +165,7 @@ class Ended:
     disposition: Disposition | None = None
     undialled_attempts: int = 0
     retries: Mapping[str, int] = field(default_factory=dict)
+    callbacks: int = 0
 
     @property
     def deadline_at(self) -> None:

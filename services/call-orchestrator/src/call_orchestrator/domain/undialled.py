@@ -44,6 +44,7 @@ def put_off(state: Dialing, reason: str, terms: Terms, now: datetime, pauses: Pa
         dial_expires_at=dial_expires_at + (permitted_at - due_at),
         reason=reason,
         retries=state.retries,
+        callbacks=state.callbacks,
     )
     permission = permission if isinstance(permission, PutOff) else None
     return CallStatusChanged(state=waiting, reason=reason, permission=permission)
@@ -57,6 +58,7 @@ def _ended(state: Dialing, status: CallStatus, now: datetime) -> Ended:
         ended_at=now,
         undialled_attempts=state.undialled_attempts + 1,
         retries=state.retries,
+        callbacks=state.callbacks,
     )
 
 

@@ -62,6 +62,11 @@ class CallResource(BaseModel):
         description="how much of the message was left in the last attempt; null: no machine answered, or no message"
     )
     duration: int | None = Field(description="talk time of all attempts in seconds, as the provider bills it")
+    callback_at: datetime | None = Field(
+        description="when the person asked in the last attempt to be called again; null: they did not"
+    )
+    callback_reason: str | None = Field(description="why, in the words of the agent")
+    callbacks: int = Field(description="times that the call waited because the person asked for it")
     disposition: Disposition | None = Field(description="how the conversation ended")
     reason: str | None = Field(description="why the call has this status")
     permission: Permission | None = Field(
@@ -121,6 +126,9 @@ class CallResource(BaseModel):
             voicemail=call.voicemail,
             voicemail_delivery=call.voicemail_delivery,
             duration=call.duration_seconds,
+            callback_at=call.callback_at,
+            callback_reason=call.callback_reason,
+            callbacks=call.callbacks,
             disposition=call.disposition,
             reason=call.reason,
             permission=call.permission,
