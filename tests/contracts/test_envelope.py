@@ -154,7 +154,7 @@ def test_a_message_without_the_header_of_its_type_has_one_of_these_versions() ->
 
 
 MEDIA_OF_VOICE = {"telephony.media_opened", "telephony.media_closed", "telephony.keys_pressed"}
-SEVERAL_SOURCES = {"contact.added", "contact.group_added", "speech.heard"}
+SEVERAL_SOURCES = {"contact.added", "contact.group_added", "speech.heard", "telephony.digits_sent"}
 
 
 def test_a_message_without_the_header_of_its_source_is_of_its_only_owner() -> None:

@@ -301,6 +301,7 @@ class Answer:
     sentences: Sequence[str]
     seconds: float = 0.3
     ends: bool = False
+    digits: str = ""
 
 
 class LiveFixture:
@@ -410,6 +411,7 @@ class LiveFixture:
                 sentences=len(answer.sentences),
                 model="m",
                 latency_seconds=0,
+                digits=answer.digits,
             )
         )
         if answer.ends:

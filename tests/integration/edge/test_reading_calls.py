@@ -53,7 +53,7 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
     assert datetime.fromisoformat(shown.pop("created_at")) == waiting.created_at
     nothing_yet = (
         *("next_attempt_at", "dialed_at", "answered_at", "ended_at", "duration", "disposition", "reason"),
-        *("permission", "purpose", "time_zone", "consent_at", "consent_source"),
+        *("callback_at", "callback_reason", "permission", "purpose", "time_zone", "consent_at", "consent_source"),
         *("caller_id", "voice", "company", "disclosure", "message_disclosure", "retention_days"),
     )
     assert shown == {
@@ -74,6 +74,7 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
         "voicemail": None,
         "voicemail_delivery": None,
         "outcome_retries": {},
+        "callbacks": 0,
         "opt_out_key": "9",
         "call_timeout_seconds": 30,
         "max_call_seconds": 600,

@@ -8,7 +8,8 @@ import pytest
 
 from contracts.vocabulary import FINAL_STATUSES, LIVE_STATUSES, CallStatus
 from edge.domain.decisions import ClaimTurn, Decision, LateOptOut, OptOut, ReadRemainder, RefuseText
-from edge.domain.dialogue import Dialogue, decide
+from edge.domain.dialogue import decide
+from edge.domain.dialogue_state import Dialogue
 from edge.domain.occurrences import Answered, Occurrence, RemainderReported, TextReceived, UtteranceReceived
 from telephony.instructions import HangUp, Listen, PlayGreeting, PlayTurn, RestartMessage, SpeakText, Utterance
 

@@ -7,7 +7,8 @@ import pytest
 
 from contracts.vocabulary import CallStatus
 from edge.domain.decisions import ClaimTurn, Decision, RefuseText
-from edge.domain.dialogue import Dialogue, decide
+from edge.domain.dialogue import decide
+from edge.domain.dialogue_state import Dialogue
 from edge.domain.occurrences import MessageAwaited, Occurrence, TextReceived, UtteranceReceived
 from telephony.instructions import HangUp, PlayMessage, PlayTurn, RestartMessage, SpeakMessage, Utterance
 

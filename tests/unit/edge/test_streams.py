@@ -14,7 +14,8 @@ from contracts.vocabulary import (
     MediaLostReason,
 )
 from edge.domain.decisions import Decision, Degrade, OptOut, ReportLoss
-from edge.domain.dialogue import Dialogue, decide
+from edge.domain.dialogue import decide
+from edge.domain.dialogue_state import Dialogue
 from edge.domain.occurrences import Answered, StreamEnded
 from edge.domain.streams import MAX_FAILED_STREAMS, MAX_REFUSALS, Streams
 from telephony.instructions import HangUp, Listen, OpenStream, PlayGreeting, PlayTurn, RestartMessage

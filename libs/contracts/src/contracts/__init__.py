@@ -73,6 +73,7 @@ from contracts.events.requests import (
 )
 from contracts.events.telephony import (
     AnswerClassified,
+    DigitsSent,
     MessageReported,
     OptOutKeyPressed,
     PersonRecognized,
@@ -203,6 +204,7 @@ __all__ = [
     "DialPlaced",
     "DialRefused",
     "DialUnknown",
+    "DigitsSent",
     "Disposition",
     "Envelope",
     "ErasedRequest",

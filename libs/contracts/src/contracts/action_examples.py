@@ -6,6 +6,7 @@ from contracts.call import Call
 from contracts.event import Event
 from contracts.events.calls import CallCallbackNoted
 from contracts.events.conversations import CallbackScheduled
+from contracts.events.telephony import DigitsSent
 from contracts.values import call_id_of
 
 _CALL_ID = call_id_of("appointment-1027")
@@ -28,4 +29,5 @@ def action_examples(talking: Call, noted_at: datetime) -> tuple[Event, ...]:
             local_time="2026-03-03T10:00:00-05:00",
             reason="At work until three.",
         ),
+        DigitsSent(call_id=_CALL_ID, attempt=1, turn=2, digits="1w2"),
     )

@@ -21,6 +21,7 @@ from contracts import (
     DialPlaced,
     DialRefused,
     DialUnknown,
+    DigitsSent,
     Event,
     KeysPressed,
     MessageReported,
@@ -126,6 +127,8 @@ def _telephony(event: Event) -> str:
             return f"attempt {event.attempt}: {event.key}"
         case DialPlaced():
             return f"attempt {event.attempt}: {event.provider_call_id}"
+        case DigitsSent():
+            return f"attempt {event.attempt}, turn {event.turn}: {event.digits}"
         case DialRefused() | DialUnknown():
             return f"attempt {event.attempt}: {event.reason}"
         case DialLookedUp():

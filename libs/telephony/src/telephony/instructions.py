@@ -61,6 +61,19 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class PressKeys:
+    """Press keys for the callee, which may be a switchboard, then listen. `digits`: w waits half a second."""
+
+    call_id: UUID
+    attempt: int
+    language: str
+    turn: int
+    digits: str
+    after_sequence: int = 0
+    hears_keys: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PlayMessage:
     """Play the audio of the message to a machine, then report its end.
 
@@ -153,6 +166,6 @@ class Utterance:
     key: str | None = None
 
 
-Prompt = PlayGreeting | PlayTurn | SpeakText | Listen | PlayMessage | SpeakMessage
+Prompt = PlayGreeting | PlayTurn | SpeakText | Listen | PressKeys | PlayMessage | SpeakMessage
 """An instruction during which the callee may speak."""
 Instruction = Prompt | RestartMessage | OpenStream | AskAgain | SpeakGoodbye | HangUp

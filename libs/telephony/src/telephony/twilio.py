@@ -22,6 +22,7 @@ from telephony.instructions import (
     PlayGreeting,
     PlayMessage,
     PlayTurn,
+    PressKeys,
     Prompt,
     RestartMessage,
     SpeakGoodbye,
@@ -198,6 +199,9 @@ class TwilioWebhooks:
             case SpeakText(text=text):
                 self._gather(response, instruction).say(_speakable(text), language=_with_region(instruction.language))
             case Listen():
+                self._gather(response, instruction)
+            case PressKeys(digits=digits):
+                response.play(digits=digits)
                 self._gather(response, instruction)
             case PlayMessage() | SpeakMessage():
                 self._render_message(response, instruction)

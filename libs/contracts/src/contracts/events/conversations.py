@@ -123,6 +123,9 @@ class ReplyGenerated(CallEvent):
         description="what produced the reply",
     )
     tool_calls: Annotated[tuple[ToolCall, ...], PERSONAL] = ()
+    digits: PersonalText = Field(
+        default="", description="keys to press once the text was heard: 0–9, * and #, and w for half a second"
+    )
 
 
 class CallbackScheduled(CallEvent):

@@ -5,6 +5,7 @@ from typing import ClassVar
 from pydantic import AliasChoices, Field
 
 from contracts.event import CallEvent, Service
+from contracts.personal import PersonalText
 from contracts.vocabulary import AnsweredBy, TelephonyStatus
 
 
@@ -71,3 +72,14 @@ class OptOutKeyPressed(CallEvent):
 
     attempt: int
     key: str
+
+
+class DigitsSent(CallEvent):
+    """The agent presses keys, after the words of its reply. It is stored before, so keys are pressed once at most."""
+
+    event_name: ClassVar[str] = "telephony.digits_sent"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE, Service.VOICE})
+
+    attempt: int
+    turn: int = Field(description="the turn whose reply requests the keys")
+    digits: PersonalText = Field(description="0–9, * and #, and w for half a second")

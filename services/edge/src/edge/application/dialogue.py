@@ -13,7 +13,7 @@ network is appended without a read.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
 import uuid_utils
@@ -24,22 +24,33 @@ from contracts import (
     Call,
     ConversationEnded,
     ConversationMode,
-    Event,
     MediaDegraded,
     OptOutKeyPressed,
     PersonRecognized,
     SpeechHeard,
 )
 from contracts.filters import call_state_filter
-from contracts.phrases import message_of, opted_out_phrase
-from contracts.vocabulary import MESSAGE_TURN, NO_OPT_OUT_KEY, CallStatus
+from contracts.phrases import opted_out_phrase
+from contracts.vocabulary import CallStatus
 from edge.application.calls import call_in, last_decision
+from edge.application.digits import DIGIT_FACTS, press_keys
 from edge.application.errors import NotInProgress
 from edge.application.facts import read_facts
+from edge.application.loaded_dialogue import Loaded, load_dialogue
 from edge.application.streams import STREAM_FACTS, report_degradation, report_loss, streams_of
 from edge.application.unplayed import read_remainder
-from edge.domain.decisions import ClaimTurn, Degrade, LateOptOut, OptOut, ReadRemainder, RefuseText, ReportLoss
-from edge.domain.dialogue import Dialogue, decide, play
+from edge.domain.decisions import (
+    ClaimTurn,
+    Degrade,
+    LateOptOut,
+    OptOut,
+    ReadRemainder,
+    RefuseText,
+    ReportLoss,
+    SendDigits,
+)
+from edge.domain.dialogue import decide, play
+from edge.domain.dialogue_state import Dialogue
 from edge.domain.occurrences import (
     Answered,
     MessageAwaited,
@@ -66,15 +77,8 @@ MAX_CLAIMS = 4
 
 
 _FACTS = (SpeechHeard, ConversationEnded, AudioFailed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A dialogue, the decision that it was read from, and the sequence of the call's last `speech.heard` or 0."""
-
-    dialogue: Dialogue
-    newest: StoredEvent
-    last_heard_sequence: int
+_FACTS_AFTER_REPLY = (*_FACTS, *DIGIT_FACTS)
+"""Read once the reply was played: its keys may have to be pressed."""
 
 
 class DialogueService:
@@ -126,6 +130,8 @@ class DialogueService:
                     return await self._opt_out(loaded, opt_out)
                 case LateOptOut() as opt_out:
                     return await self._late_opt_out(loaded, opt_out)
+                case SendDigits() as keys:
+                    return await press_keys(self._log, loaded.newest, keys)
                 case ReportLoss() as loss:
                     await report_loss(self._log, loaded.newest, loss)
                 case Degrade(reason, instruction):
@@ -152,8 +158,8 @@ class DialogueService:
             yield audio
 
     async def _decide(
-        self, loaded: _Loaded, occurrence: Occurrence
-    ) -> Instruction | ClaimTurn | OptOut | LateOptOut | ReportLoss | Degrade | RefuseText:
+        self, loaded: Loaded, occurrence: Occurrence
+    ) -> Instruction | ClaimTurn | OptOut | LateOptOut | SendDigits | ReportLoss | Degrade | RefuseText:
         dialogue = loaded.dialogue
         while isinstance(decision := decide(dialogue, occurrence), ReadRemainder):
             call, sequence = call_in(loaded.newest), dialogue.sequence_of(decision.turn)
@@ -161,7 +167,7 @@ class DialogueService:
             dialogue = replace(dialogue, remainder=remainder)
         return decision
 
-    async def _claim(self, loaded: _Loaded, claim: ClaimTurn) -> Instruction:
+    async def _claim(self, loaded: Loaded, claim: ClaimTurn) -> Instruction:
         """Appends the utterance at its turn. Raises Conflict if another one was appended since the state was read."""
         dialogue, utterance = loaded.dialogue, claim.utterance
         call = call_in(loaded.newest)
@@ -176,21 +182,21 @@ class DialogueService:
             await self._log.append(person, cause=cause, event_id=f"{event_id}/person")
         return play(replace(dialogue, claimed_turn=turn, claimed_turn_sequence=stored.sequence), turn)
 
-    async def _opt_out(self, loaded: _Loaded, opt_out: OptOut) -> Instruction:
+    async def _opt_out(self, loaded: Loaded, opt_out: OptOut) -> Instruction:
         """Appends that the callee wants no more calls. A repeated webhook appends nothing."""
         dialogue = loaded.dialogue
         pressed = OptOutKeyPressed(call_id=dialogue.call_id, attempt=opt_out.attempt, key=opt_out.key)
         await self._log.append(pressed, cause=loaded.newest.envelope, event_id=f"{opt_out.event_id}/key")
         return SpeakGoodbye(dialogue.language, opted_out_phrase(dialogue.language))
 
-    async def _late_opt_out(self, loaded: _Loaded, opt_out: LateOptOut) -> Instruction:
+    async def _late_opt_out(self, loaded: Loaded, opt_out: LateOptOut) -> Instruction:
         """Appends the words, without a guard: they claim no turn. A repeated webhook appends nothing."""
         dialogue, utterance = loaded.dialogue, opt_out.utterance
         event = _heard(dialogue, opt_out.attempt, opt_out.turn, utterance)
         await self._log.append(event, cause=loaded.newest.envelope, event_id=utterance.event_id)
         return SpeakGoodbye(dialogue.language, opted_out_phrase(dialogue.language))
 
-    async def _load(self, call_id: UUID, occurrence: Occurrence, *, is_exact: bool) -> _Loaded:
+    async def _load(self, call_id: UUID, occurrence: Occurrence, *, is_exact: bool) -> Loaded:
         """Reads the dialogue; with `is_exact`, all of it from the leader."""
         if isinstance(occurrence, Answered):
             newest, failed = await asyncio.gather(
@@ -216,8 +222,8 @@ class DialogueService:
         newest = await last_decision(self._log, call_id)
         return self._loaded(newest, await self._read_facts(call_in(newest), occurrence, is_exact=is_exact), occurrence)
 
-    def _loaded(self, newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occurrence) -> _Loaded:
-        loaded = _loaded(newest, facts, occurrence)
+    def _loaded(self, newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occurrence) -> Loaded:
+        loaded = load_dialogue(newest, facts, occurrence)
         streams = streams_of(facts, loaded.dialogue.attempt, is_configured=self._has_streams)
         return replace(loaded, dialogue=replace(loaded.dialogue, streams=streams))
 
@@ -227,15 +233,20 @@ class DialogueService:
         """Returns the events on the line, at least those of the turn to which the occurrence belongs."""
         if not call.may_use_line(call.attempt):
             return []
+        kinds = _FACTS_AFTER_REPLY if _is_after_reply(occurrence) else _FACTS
         if not is_exact and not isinstance(occurrence, TextReceived) and occurrence.attempt == call.attempt:
             sequence, grant_sequence = occurrence.after_sequence, call.granted_sequence or 0
             if not sequence:
-                return await read_facts(self._log, call.call_id, _FACTS, after_sequence=grant_sequence)
+                return await read_facts(self._log, call.call_id, kinds, after_sequence=grant_sequence)
             if sequence > grant_sequence:  # so the page is never longer than the attempt
-                facts = await read_facts(self._log, call.call_id, _FACTS, after_sequence=sequence - 1)
+                facts = await read_facts(self._log, call.call_id, kinds, after_sequence=sequence - 1)
                 if facts and _is_heard(facts[0], sequence, call.attempt, occurrence.known_turn):
                     return facts
-        return await read_facts(self._log, call.call_id, _FACTS, after_sequence=0)
+        return await read_facts(self._log, call.call_id, kinds, after_sequence=0)
+
+
+def _is_after_reply(occurrence: UtteranceReceived | RemainderReported | TextReceived) -> bool:
+    return isinstance(occurrence, RemainderReported) or not occurrence.utterance.text
 
 
 def _heard(
@@ -256,41 +267,3 @@ def _is_heard(stored: StoredEvent, sequence: int, attempt: int, turn: int) -> bo
     """Returns whether this is the `speech.heard` of a turn, at this sequence."""
     event = stored.event
     return isinstance(event, SpeechHeard) and (stored.sequence, event.attempt, event.turn) == (sequence, attempt, turn)
-
-
-def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occurrence) -> _Loaded:
-    """Returns the dialogue of the call's last attempt."""
-    call = call_in(newest)
-    heard = [(stored, stored.event) for stored in facts if isinstance(stored.event, SpeechHeard)]
-    ended_sequence = next((stored.sequence for stored in facts if _has_ended(stored.event, call.attempt)), None)
-    dialogue = Dialogue(
-        call_id=call.call_id,
-        language=call.language,
-        attempt=call.attempt,
-        status=call.status,
-        is_line_open=call.may_use_line(call.attempt),
-        has_ended=call.disposition is not None or ended_sequence is not None,
-        has_failed_audio=any(isinstance(stored.event, AudioFailed) for stored in facts),
-        message=message_of(call) if call.voicemail_delivery else None,
-        is_after_beep=call.is_after_beep,
-        has_failed_message=any(_has_failed_message(stored.event, call.attempt) for stored in facts),
-        opt_out_key=None if call.opt_out_key == NO_OPT_OUT_KEY else call.opt_out_key,
-        mode=call.mode,
-        voice=call.voice,
-    )
-    for stored, event in heard:
-        if event.attempt != call.attempt:
-            continue
-        dialogue = replace(dialogue, last_turn=event.turn, last_turn_sequence=stored.sequence)
-        is_this = isinstance(occurrence, UtteranceReceived) and stored.envelope.id == occurrence.utterance.event_id
-        if is_this and (ended_sequence is None or stored.sequence < ended_sequence):  # a late opt-out claims no turn
-            dialogue = replace(dialogue, claimed_turn=event.turn, claimed_turn_sequence=stored.sequence)
-    return _Loaded(dialogue, newest, heard[-1][0].sequence if heard else 0)
-
-
-def _has_failed_message(event: Event, attempt: int) -> bool:
-    return isinstance(event, AudioFailed) and (event.attempt, event.turn) == (attempt, MESSAGE_TURN)
-
-
-def _has_ended(event: Event, attempt: int) -> bool:
-    return isinstance(event, ConversationEnded) and event.attempt == attempt

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from contracts.vocabulary import DegradationReason, MediaLostReason
-from telephony.instructions import Instruction, Utterance
+from telephony.instructions import Instruction, PressKeys, Utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,13 @@ class LateOptOut:
 
 
 @dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Append that keys are pressed, then press them."""
+
+    instruction: PressKeys
+
+
+@dataclass(frozen=True, slots=True)
 class ReportLoss:
     """Append that a media stream is lost, then decide again."""
 
@@ -65,4 +72,6 @@ class RefuseText:
     """Refuse a text: no conversation is in progress."""
 
 
-Decision = Instruction | ClaimTurn | ReadRemainder | OptOut | LateOptOut | ReportLoss | Degrade | RefuseText
+Decision = (
+    Instruction | ClaimTurn | ReadRemainder | OptOut | LateOptOut | SendDigits | ReportLoss | Degrade | RefuseText
+)

@@ -31,6 +31,10 @@ The callee may press a key in place of an utterance. The opt-out key asks for no
 line is being closed, and the provider's own voice says goodbye. It needs neither conversation nor voice. Any other key
 claims no turn: the turn before it is played again.
 
+The agent may press keys, too, for a switchboard. Its reply requests them, and they are pressed once its words were
+heard: voice then redirects the call, or else the callee's silence is reported. Words of the callee that come first
+interrupt the reply, and the keys are not pressed.
+
 Messages to machines
 --------------------
 When detection has found a machine, and the call has a message for it, voice redirects the call to `Webhook.MESSAGE`,
@@ -47,9 +51,8 @@ Reading the remainder takes time. `decide` therefore returns `ReadRemainder` onl
 again with it, at most once.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
-from uuid import UUID
 
 from contracts.opt_out_phrases import is_opt_out
 from contracts.vocabulary import CallStatus, ConversationMode
@@ -62,7 +65,9 @@ from edge.domain.decisions import (
     ReadRemainder,
     RefuseText,
     ReportLoss,
+    SendDigits,
 )
+from edge.domain.dialogue_state import Dialogue
 from edge.domain.machine_words import is_of_voicemail
 from edge.domain.occurrences import (
     Answered,
@@ -73,7 +78,6 @@ from edge.domain.occurrences import (
     TextReceived,
     UtteranceReceived,
 )
-from edge.domain.streams import NO_STREAMS, Streams
 from telephony.instructions import (
     GREETING_TURN,
     HangUp,
@@ -83,54 +87,12 @@ from telephony.instructions import (
     PlayGreeting,
     PlayMessage,
     PlayTurn,
+    PressKeys,
     Prompt,
     RestartMessage,
     SpeakMessage,
     SpeakText,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Dialogue:
-    """The state of a call, as far as the next instruction depends on it. Read from the log."""
-
-    call_id: UUID
-    language: str
-    attempt: int
-    """The number of the call's last attempt."""
-    status: CallStatus
-    is_line_open: bool
-    """Whether this attempt is live and no hang-up was requested."""
-    last_turn: int = GREETING_TURN
-    """The last turn that this attempt's utterances have claimed."""
-    claimed_turn: int | None = None
-    """The turn that this very utterance claimed earlier; none if it is new."""
-    has_ended: bool = False
-    """Whether the conversation of this attempt has ended."""
-    has_failed_audio: bool = False
-    """Whether voice has failed to synthesize any sentence of the call."""
-    remainder: str | None = None
-    """The unplayed remainder that `ReadRemainder` requested: empty if nothing is unplayed, none if it was not read."""
-    last_turn_sequence: int = 0
-    """The sequence of the `speech.heard` of `last_turn`; 0: the greeting has none."""
-    claimed_turn_sequence: int = 0
-    """The sequence of the `speech.heard` of `claimed_turn`."""
-    message: str | None = None
-    """The message to the machine that answered, while it is left; none while a person may be on the line."""
-    is_after_beep: bool = False  # whether the beep of the machine was heard
-    has_failed_message: bool = False
-    """Whether voice has failed to synthesize the message in this attempt."""
-    opt_out_key: str | None = None
-    """The key by which the callee asks for no more calls; none if no key is heard."""
-    mode: ConversationMode = ConversationMode.TURN_BASED
-    voice: str | None = None  # as the call asks for it
-    streams: Streams = NO_STREAMS  # of a live conversation, when it is answered and after each stream
-
-    def sequence_of(self, turn: int) -> int:
-        """Returns the sequence of the turn's `speech.heard`, or 0 if it is not known."""
-        if turn == self.claimed_turn:
-            return self.claimed_turn_sequence
-        return self.last_turn_sequence if turn == self.last_turn else 0
 
 
 def decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
@@ -229,6 +191,8 @@ def _after_utterance(dialogue: Dialogue, received: UtteranceReceived) -> Decisio
             return _speak(dialogue, received.turn - 1, dialogue.remainder)
     if dialogue.has_ended:
         return HangUp()
+    if dialogue.digits and not received.utterance.text and not received.utterance.key:
+        return _press(dialogue)
     if received.utterance.key:
         return play(dialogue, received.turn - 1)
     return ClaimTurn(max(received.turn, dialogue.last_turn + 1), received.utterance, is_of_person=is_person)
@@ -280,16 +244,29 @@ def _after_stream(dialogue: Dialogue, generation: int) -> Decision:
 
 def _in_turns(dialogue: Dialogue) -> Instruction:
     """Returns the instruction that plays the last turn, or awaits the next one if the last one was heard."""
+    if dialogue.last_turn not in dialogue.streams.played_turns:
+        return play(dialogue, dialogue.last_turn)
+    return _hearing_keys(dialogue, _listen(dialogue))
+
+
+def _listen(dialogue: Dialogue) -> Listen:
+    turn = dialogue.last_turn
+    return Listen(dialogue.call_id, dialogue.attempt, dialogue.language, turn, dialogue.sequence_of(turn))
+
+
+def _press(dialogue: Dialogue) -> SendDigits:
     turn, sequence = dialogue.last_turn, dialogue.sequence_of(dialogue.last_turn)
-    if turn not in dialogue.streams.played_turns:
-        return play(dialogue, turn)
-    listen = Listen(dialogue.call_id, dialogue.attempt, dialogue.language, turn, sequence)
-    return _hearing_keys(dialogue, listen)
+    press = PressKeys(dialogue.call_id, dialogue.attempt, dialogue.language, turn, dialogue.digits, sequence)
+    return SendDigits(replace(press, hears_keys=dialogue.opt_out_key is not None))
 
 
 def _after_remainder(dialogue: Dialogue, reported: RemainderReported) -> Decision:
     if dialogue.last_turn > reported.turn:
         return play(dialogue, dialogue.last_turn)
+    if dialogue.digits:
+        return _press(dialogue)
+    if dialogue.has_sent_digits:
+        return _listen(dialogue)
     if dialogue.remainder is None:
         return ReadRemainder(reported.turn, reported.sentence)
     if dialogue.remainder:

@@ -17,6 +17,7 @@ from contracts import (
     AudioRequested,
     CallDecision,
     ConversationEnded,
+    DigitsSent,
     Envelope,
     MediaClosed,
     MediaKind,
@@ -124,6 +125,21 @@ class CallRecord:
                 stored = await self._claim(build, name)
             finally:
                 on_claimed(stored)
+
+        self.do_later(claim)
+
+    def claim_digits(self, turn: int, digits: str, on_claimed: Callable[[], None]) -> None:
+        """Appends later that keys are pressed. `on_claimed` is called unless the log has that of this turn already."""
+        sent = DigitsSent(call_id=self._stream.call_id, attempt=self._stream.attempt, turn=turn, digits=digits)
+
+        async def claim() -> None:
+            last = await self._calls.last(sent.subject)
+            pressed = last.event if last else None
+            if isinstance(pressed, DigitsSent) and (pressed.attempt, pressed.turn) >= (sent.attempt, turn):
+                return
+            guard = Guard(sent.subject, last.sequence if last else 0)
+            await self._calls.append(sent, cause=self._cause, guard=guard)
+            on_claimed()
 
         self.do_later(claim)
 

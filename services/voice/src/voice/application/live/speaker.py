@@ -85,6 +85,10 @@ class Speaker(Protocol):
         """Says a phrase that belongs to no reply."""
         ...
 
+    def press_keys(self, digits: str) -> None:
+        """Presses keys behind the newest reply. Nothing that the callee says interrupts that."""
+        ...
+
     def close(self, count: int) -> None:
         """Declares how many sentences the newest reply has."""
         ...

@@ -15,7 +15,8 @@ from voice.application.live.live_speech import LiveSpeech, Synthesis
 from voice.application.live.speaker import PUMP_SECONDS, Listener, Reply
 from voice.application.speech.synthesis import Sentence
 from voice.domain.live.alignments import Alignment
-from voice.domain.live.playout import FILLER, Heard, Mark, Playing, Playout, SentencePlayed
+from voice.domain.live.playout import TONES, Heard, Mark, Playing, Playout, SentencePlayed
+from voice.domain.live.tones import tones_of
 from voice.ports import Line
 
 MAX_MARK_SECONDS = 5.0
@@ -67,6 +68,13 @@ class Speaking:
         """Plays a phrase that belongs to no reply."""
         self.reply.has_filler = True
         self._start(self.reply, sentence, is_interruptible=True)
+
+    def press_keys(self, digits: str) -> None:
+        """See `speaker.Speaker`. A media stream takes audio only, so the keys are tones."""
+        self._playout.begin(self.reply.turn, TONES, "", is_interruptible=False)
+        self._playout.add(self.reply.turn, TONES, tones_of(digits))
+        self._playout.finish(self.reply.turn, TONES)
+        self.pump()
 
     def close(self, count: int) -> None:
         """Declares how many sentences the newest reply has."""
@@ -194,7 +202,7 @@ class Speaking:
 
     def _on_played(self, played: SentencePlayed) -> None:
         reply = self.reply
-        if played.turn != reply.turn or played.sentence == FILLER:
+        if played.turn != reply.turn or played.sentence < 0:
             return
         reply.heard.add(played.sentence)
         if (audio := reply.audio.get(played.sentence)) is not None:

@@ -23,6 +23,7 @@ from voice.application.live import stream_events
 from voice.application.live.call_record import CallRecord
 from voice.application.live.ending import Ending
 from voice.application.live.live_calls import StreamId
+from voice.application.live.requested_keys import RequestedKeys
 from voice.application.live.speaker import BuildSpeaker, Reply
 from voice.application.live.turn_times import TurnTimes
 from voice.application.speech.prepared_clips import greeting_sentence
@@ -81,6 +82,7 @@ class TurnTaking:
         self._on_said = on_said
         self._on_interrupted = on_interrupted
         self._times = TurnTimes()
+        self._keys = RequestedKeys(record)
         self._clock = asyncio.get_running_loop().time
         self._ended_turn: int | None = None
         """The last turn of the conversation, once it is over."""
@@ -211,6 +213,8 @@ class TurnTaking:
         self._report_played(seconds, is_complete=True)
         self._on_said(reply.last_text)
         self._silent_since = self._clock()
+        if reply.turn == self._keys.turn:
+            self._keys.press(lambda digits: self._press_keys(reply, digits))
 
     def on_sentence_failed(self, reply: Reply, sentence: Sentence, reason: str) -> None:
         """See `speaker.Listener`. The sentences before it are still played."""
@@ -245,6 +249,7 @@ class TurnTaking:
         if sentence := sentence_in(stored, self._call):
             self.speaker.add(sentence, is_interruptible=self._ended_turn is None)
         if isinstance(event, ReplyGenerated):
+            self._keys.request(event.turn, event.digits)
             self.speaker.close(event.sentences)
 
     def _is_greeting_interruptible(self) -> bool:
@@ -277,6 +282,10 @@ class TurnTaking:
         self._goodbye_heard_at = self._goodbye_heard_at or now
         if not has_spoken or now - self._goodbye_heard_at >= MAX_LAST_WORDS_SECONDS:
             self._ending.end(MediaClosedReason.GOODBYE)
+
+    def _press_keys(self, reply: Reply, digits: str) -> None:
+        if reply is self.speaker.reply:
+            self.speaker.press_keys(digits)
 
     def _play_phrase(self, text: str) -> None:
         attempt, turn = self._stream.attempt, self.speaker.reply.turn

@@ -43,6 +43,8 @@ class _Track:
 
 _Ready = list[tuple[Sentence, SentenceAudio]]
 """The sentences whose audio is complete."""
+_Reply = list[StoredEvent[ReplyGenerated]]
+"""The end of the reply, once it was received."""
 
 
 @dataclass
@@ -117,12 +119,13 @@ class TurnPlayer:
         """
         output = _Output(write, is_measured=not (turn.id.is_greeting or turn.id.is_message))
         ready: _Ready = []
+        reply: _Reply = []
         try:
-            failure = await self._play(turn, output.send, ready)
+            failure = await self._play(turn, output.send, ready, reply)
         finally:
             await self._record_ready(ready)
         if failure is None:
-            return None
+            return self._keys_after(turn, reply, output) if is_on_line else None
         sentence, error = failure
         await self._record_failure(sentence, error, is_on_line=is_on_line)
         if not is_on_line:
@@ -131,8 +134,17 @@ class TurnPlayer:
             sentence.event.sentence, output.playback.ends_at, sentence.envelope.traceparent, turn.after_sequence
         )
 
-    async def _play(self, turn: OpenTurn, write: Write, ready: _Ready) -> tuple[Sentence, Exception] | None:
-        """Returns the sentence that was not played completely, and why; none if there is none. Adds to `ready`."""
+    def _keys_after(self, turn: OpenTurn, reply: _Reply, output: _Output) -> UnplayedRemainder | None:
+        """Returns the empty remainder of a reply that requests keys: the edge presses them once it was heard."""
+        if not (reply and reply[0].event.digits):
+            return None
+        ends_at, traceparent = output.playback.ends_at, reply[0].envelope.traceparent
+        return UnplayedRemainder(reply[0].event.sentences, ends_at, traceparent, turn.after_sequence)
+
+    async def _play(
+        self, turn: OpenTurn, write: Write, ready: _Ready, reply: _Reply
+    ) -> tuple[Sentence, Exception] | None:
+        """Returns the sentence that was not played completely, and why. Fills `ready` and `reply`."""
         tracks: asyncio.Queue[_Track | None] = asyncio.Queue()
         syntheses: list[asyncio.Task[None]] = []  # indexed by sentence number
         async with asyncio.TaskGroup() as tasks:
@@ -141,7 +153,7 @@ class TurnPlayer:
                 tracks.put_nowait(track := _Track(sentence))
                 syntheses.append(tasks.create_task(self._synthesize(track, ready)))
 
-            reading = tasks.create_task(self._start_syntheses(turn, start_synthesis, tracks))
+            reading = tasks.create_task(self._start_syntheses(turn, start_synthesis, tracks, reply))
             while (track := await tracks.get()) is not None:
                 if error := await _write_audio(track, write):
                     # Earlier syntheses go on: their clips are stored, and their sentences were played.
@@ -176,10 +188,14 @@ class TurnPlayer:
             logger.warning("failure_not_recorded", error=type(append_error).__name__, exc_info=append_error)
 
     async def _start_syntheses(
-        self, turn: OpenTurn, start_synthesis: Callable[[Sentence], None], tracks: asyncio.Queue[_Track | None]
+        self,
+        turn: OpenTurn,
+        start_synthesis: Callable[[Sentence], None],
+        tracks: asyncio.Queue[_Track | None],
+        reply: _Reply,
     ) -> None:
         try:
-            async with aclosing(self._read_sentences(turn)) as sentences:
+            async with aclosing(self._read_sentences(turn, reply)) as sentences:
                 async for sentence in sentences:
                     start_synthesis(sentence)
         except Exception as error:  # the sentences read so far are still played
@@ -193,7 +209,7 @@ class TurnPlayer:
         finally:
             tracks.put_nowait(None)
 
-    async def _read_sentences(self, opened: OpenTurn) -> AsyncGenerator[Sentence, None]:
+    async def _read_sentences(self, opened: OpenTurn, reply: _Reply) -> AsyncGenerator[Sentence, None]:
         """Yields the sentences of the turn in order, from the first on, as they are requested."""
         turn, state = opened.id, opened.state
         if turn.is_greeting:
@@ -222,6 +238,7 @@ class TurnPlayer:
                 deadline_at = clock() + self._max_silence_seconds
                 if isinstance(event, ReplyGenerated):
                     order.close(event.sentences)
+                    reply[:] = [StoredEvent(event, stored.envelope, stored.sequence)]
                 if sentence := sentence_in(stored, state.event.call):
                     for ready in order.add(sentence.event.sentence, sentence):
                         yield ready

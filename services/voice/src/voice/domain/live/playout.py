@@ -19,6 +19,8 @@ SEND_AHEAD_SECONDS = 0.3
 """With audio sent every 100 ms, the provider has 200 ms of it at any time: so late may the event loop be."""
 FILLER = -1
 """The number of a sentence that does not belong to the reply, such as “one moment”."""
+TONES = -2
+"""The number of the tones of keys, which follow a reply. Numbers below 0 have no words of the reply."""
 JITTER_SECONDS = 0.1
 """A mark that is later than usual by no more than that says nothing about the line."""
 MAX_FIRST_ROUND_TRIP_SECONDS = 0.15
@@ -183,7 +185,7 @@ class Playout:
     def heard(self, now: float) -> Heard | None:
         """Returns what was heard until now of the newest reply; none if no reply was begun."""
         instant = now - self._line.lateness
-        sentences = [found for found in self._sentences if found.turn == self._turn and found.number != FILLER]
+        sentences = [found for found in self._sentences if found.turn == self._turn and found.number >= 0]
         if self._turn is None or self._turn == self._interrupted_turn:
             return None
         frames = [sentence.heard_frames(instant) for sentence in sentences]
