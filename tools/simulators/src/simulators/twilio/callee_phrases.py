@@ -70,6 +70,16 @@ MACHINE_GREETING: Mapping[Language, str] = {
     "en": "You have reached the mailbox of this number. Please leave a message after the tone.",
     "es": "Ha llamado al buzón de voz de este número. Deje su mensaje después de la señal.",
 }
+MENU: Mapping[Language, str] = {
+    "en": "Welcome. For appointments, press two. For anything else, press zero.",
+    "es": "Bienvenido. Para citas, marque dos. Para cualquier otra cosa, marque cero.",
+}
+MENU_KEYS = "20"
+CONNECTED: Mapping[Language, str] = {
+    "en": "Appointments, how can I help you?",
+    "es": "Citas, dígame.",
+}
+"""What a person says whom the menu has connected."""
 SCREENING_PROMPT: Mapping[Language, str] = {
     "en": "Hi, if you record your name and reason for calling, I'll see if this person is available.",
     "es": "Hola. Si graba su nombre y el motivo de la llamada, veré si esta persona está disponible.",

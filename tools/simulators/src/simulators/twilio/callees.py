@@ -19,6 +19,7 @@ from simulators.twilio.callee_phrases import (
     Language,
 )
 from simulators.twilio.callee_sounds import CalleeSettings, Interjection, Pause, read_pauses
+from simulators.twilio.switchboard import MENU_SECONDS, Switchboard
 
 
 class Behaviour(StrEnum):
@@ -28,7 +29,7 @@ class Behaviour(StrEnum):
     whose call-screening assistant asks first who calls. `presses_key` interrupts the first prompt by `OPT_OUT_KEY`.
     `interrupts` interrupts each reply. `backchannels` says "mm-hm" during each reply and `coughs` makes a noise: both
     are heard on a media stream only. `dictates` makes a pause inside a number. `hangs_up_speaking` hangs up in the
-    middle of its second utterance.
+    middle of its second utterance. `switchboard` reads a menu until one of its keys is pressed, then a person answers.
     """
 
     HUMAN = "human"
@@ -50,6 +51,7 @@ class Behaviour(StrEnum):
     COUGHS = "coughs"
     DICTATES = "dictates"
     HANGS_UP_SPEAKING = "hangs_up_speaking"
+    SWITCHBOARD = "switchboard"
 
 
 DEFAULT_WEIGHTS: Mapping[Behaviour, float] = {
@@ -114,6 +116,7 @@ class Callee:
     _first_phrase: int = 0
     _silent_turns: int = 0
     _unspoken: Utterance | None = None
+    _switchboard: Switchboard = field(default_factory=Switchboard)
 
     def __post_init__(self) -> None:
         self.ring_seconds = self.draw.uniform(4.0, 8.0)
@@ -143,11 +146,16 @@ class Callee:
         return Utterance(
             text,
             confidence,
-            delay if self.settings.delay_seconds is None else self.settings.delay_seconds,
+            self._delay(delay),
             barge_in_seconds=self._barge_in_seconds(),
             pauses=pauses,
             is_cut_off=self.behaviour is Behaviour.HANGS_UP_SPEAKING and self._turn > 1,
         )
+
+    def _delay(self, drawn: float) -> float:
+        if self.behaviour is Behaviour.SWITCHBOARD and self._turn > 1 and not self._switchboard.is_chosen:
+            return MENU_SECONDS
+        return drawn if self.settings.delay_seconds is None else self.settings.delay_seconds
 
     def keep_unspoken(self, utterance: Utterance) -> None:
         """Returns this utterance again as the next one: the media stream ended before the callee said it."""
@@ -178,6 +186,10 @@ class Callee:
             return None
         return KeyPress(OPT_OUT_KEY, barge_in_seconds=self._seconds_into_reply())
 
+    def receive_key(self, key: str) -> bool:
+        """Takes a key that the agent presses. Returns whether a switchboard connects a person by it."""
+        return self.behaviour is Behaviour.SWITCHBOARD and self._switchboard.press(key)
+
     def hangs_up_in_silence(self) -> bool:
         """Returns whether the callee hangs up now: after its goodbye, or after too many silent turns."""
         if self.behaviour in (Behaviour.SILENT, Behaviour.VOICEMAIL, Behaviour.FAX, Behaviour.PRESSES_KEY):
@@ -193,6 +205,9 @@ class Callee:
             return OPT_OUTS[language] if self._turn == 1 else None
         if self.behaviour is Behaviour.SCREENED:
             return SCREENING_PROMPT[language] if self._turn == 1 else self._text_of_person(self._turn - 1, language)
+        if self.behaviour is Behaviour.SWITCHBOARD:
+            text = self._switchboard.text(self._turn, language)
+            return text or self._text_of_person(self._turn - self._switchboard.connected_turn + 1, language)
         return self._text_of_person(self._turn, language)
 
     def _text_of_person(self, turn: int, language: Language) -> str | None:

@@ -77,6 +77,7 @@ class ErrorEntry:
 class CallEntry:
     """One accepted create request. `status` is the resource's; `duration` is in simulated seconds since the answer.
 
+    `digits` are the keys that the agent pressed, by TwiML or as tones on a media stream; `w` of TwiML is left out.
     `beep_at` is when the voicemail gave its beep, if one answered and detection waited for it.
     """
 
@@ -91,6 +92,7 @@ class CallEntry:
     answered_by: str | None = None
     ended_by: str | None = None
     beep_at: str | None = None
+    digits: str = ""
     statuses: list[StatusEntry] = field(default_factory=list)
     webhooks: list[WebhookEntry] = field(default_factory=list)
     plays: list[PlayEntry] = field(default_factory=list)

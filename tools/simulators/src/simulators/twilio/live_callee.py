@@ -21,7 +21,7 @@ from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.callee_phrases import Language
 from simulators.twilio.callee_sounds import Interjection
 from simulators.twilio.callee_speech import Speech, cough, synthesize
-from simulators.twilio.callees import Callee, KeyPress, Utterance
+from simulators.twilio.callees import Behaviour, Callee, KeyPress, Utterance
 from simulators.twilio.stream_ledger import SoundEntry
 
 PATIENCE_SECONDS = 10.0
@@ -121,6 +121,16 @@ class LiveCallee:
             key = self._act(self._turn or self._begin_turn())
         sound, self._sound = self._sound, None
         return CalleeFrame(self._next_audio(heard), key, sound)
+
+    def receive_key(self, key: str) -> None:
+        """Takes a key that the agent presses: a switchboard that was about to read its menu again connects."""
+        if self._callee.receive_key(key):
+            self._turn = None
+
+    @property
+    def hears_keys(self) -> bool:
+        """Whether the callee does anything with keys that the agent presses."""
+        return self._callee.behaviour is Behaviour.SWITCHBOARD
 
     def skip(self, seconds: float) -> None:
         """Lets time pass without a stream: what the callee says is lost. Raises CallEnded."""

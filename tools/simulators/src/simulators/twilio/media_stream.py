@@ -19,6 +19,7 @@ from simulators.mu_law import FRAME_SECONDS, RATE
 from simulators.twilio import stream_messages as messages
 from simulators.twilio.call import Call
 from simulators.twilio.call_clock import CallEnded
+from simulators.twilio.key_tones import KeyToneDetector
 from simulators.twilio.ledger import ErrorEntry, UtteranceEntry
 from simulators.twilio.live_callee import LiveCallee
 from simulators.twilio.playout_buffer import PlayoutBuffer
@@ -54,6 +55,7 @@ class MediaStream:
         self._origin = 0.0
         self._stalled: list[str] = []
         self._held_marks: list[str] = []
+        self._keys = KeyToneDetector()
 
     async def run(self) -> None:
         """Runs until the server closes the stream. Raises StreamError (31903) and CallEnded.
@@ -120,6 +122,9 @@ class MediaStream:
         self._frame_count += 1
         marks, heard = self._buffer.next_frame()
         await self._return_marks(marks, is_cleared=False)
+        if self._callee.hears_keys and (key := self._keys.feed(heard)):
+            self._call.entry.digits += key
+            self._callee.receive_key(key)
         sent = self._callee.exchange(heard)
         self._hearing.frame(seconds, heard, sent)
         if self._call.recording is not None:

@@ -18,6 +18,9 @@ from simulators.twilio.webhooks import Answer, Webhooks
 _APPLICATION_ERROR_SECONDS = 4.0
 _END_OF_SPEECH_SECONDS = 1.0
 _DEFAULT_GATHER_TIMEOUT = 5.0
+_KEYS = "0123456789*#"
+_KEY_SECONDS = 0.25
+_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,23 @@ class TwimlSession:
         for _ in range(verb.repeats):
             if verb.name == "Say":
                 await self._audio.speak(verb.text)
+            elif digits := verb.attributes.get("digits"):
+                await self._press(digits)
             else:
                 await self._audio.play(self._absolute_url(verb.text))
+
+    async def _press(self, digits: str) -> None:
+        """Presses keys for the callee; `w` waits half a second."""
+        for digit in digits:
+            if digit == "w":
+                await self._call.clock.sleep(_WAIT_SECONDS)
+                continue
+            if digit not in _KEYS:
+                self._call.entry.errors.append(ErrorEntry(13325, f"digits: {digit!r} is no key", self._document_url))
+                return
+            await self._call.clock.sleep(_KEY_SECONDS)
+            self._call.entry.digits += digit
+            self._call.callee.receive_key(digit)
 
     async def _gather(self, verb: Verb) -> Fetch | None:
         if self._call.live_callee is not None:
