@@ -1,0 +1,37 @@
+"""The tool `send_digits`: keys that the agent presses once the words of its answer were heard.
+
+It is not executed while the model waits: the reply has the keys, and voice or the edge presses them.
+"""
+
+import re
+from collections.abc import Iterable
+
+from contracts import ToolCall
+from conversation.domain.tools import SEND_DIGITS, Tool, strict_object, text_property
+
+MAX_DIGITS = 32
+_DIGITS = re.compile(rf"[0-9*#w]{{1,{MAX_DIGITS}}}")
+
+SEND_DIGITS_TOOL = Tool(
+    SEND_DIGITS,
+    "Press keys of the telephone, such as in the menu of a switchboard. Say nothing in the same answer: a switchboard "
+    "does not understand it, and the keys are pressed after your words.",
+    strict_object({"digits": text_property("The keys: 0-9, * and #; w waits half a second. 32 at most, e.g. 1ww204#")}),
+)
+
+
+def digits_of(calls: Iterable[ToolCall]) -> str:
+    """Returns the keys of the first valid call of the tool; empty: there is none."""
+    return next((digits for call in calls if call.name == SEND_DIGITS and (digits := _valid(call))), "")
+
+
+def result_of_digits(call: ToolCall, *, was_sent: bool) -> str:
+    """Returns the result of a call of the tool. `was_sent`: whether keys of its turn were pressed."""
+    if not _valid(call):
+        return f"not pressed: digits are 1 to {MAX_DIGITS} of 0-9, *, # and w"
+    return "pressed" if was_sent else "not pressed: the other side spoke before your words were heard to their end"
+
+
+def _valid(call: ToolCall) -> str:
+    digits = call.arguments.get("digits", "").strip()
+    return digits if _DIGITS.fullmatch(digits) else ""
