@@ -15,7 +15,7 @@ from voice.application.live.live_speech import LiveSpeech, Synthesis
 from voice.application.live.speaker import PUMP_SECONDS, Listener, Reply
 from voice.application.speech.synthesis import Sentence
 from voice.domain.live.alignments import Alignment
-from voice.domain.live.playout import TONES, Heard, Mark, Playing, Playout, SentencePlayed
+from voice.domain.live.playout import FILLER, TONES, Heard, Mark, Playing, Playout, SentencePlayed
 from voice.domain.live.tones import tones_of
 from voice.ports import Line
 
