@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from call_orchestrator.domain import inputs
@@ -210,6 +210,7 @@ _RECEIVED = st.one_of(
 """Inputs in any order; None: the deadline of the state passes."""
 
 
+@settings(deadline=None)
 @given(st.lists(_RECEIVED, max_size=40))
 def test_whatever_arrives_a_call_has_one_deadline_and_ends(received: list[inputs.Input | None]) -> None:
     state: State = TALKING

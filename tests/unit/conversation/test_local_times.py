@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders.calls import a_call
 
@@ -79,6 +79,7 @@ def test_the_zone_of_a_call_is_its_own_or_that_of_its_number() -> None:
     assert names_of(call.model_copy(update={"callee": unknown})) == []
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.datetimes().map(datetime.isoformat), st.sampled_from(NAMES))
 def test_whatever_the_model_gives_is_a_future_instant_or_refused(text: str, zone: str) -> None:
     try:
@@ -88,6 +89,7 @@ def test_whatever_the_model_gives_is_a_future_instant_or_refused(text: str, zone
     assert NOW < instant <= NOW + MAX_AHEAD
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NAMES), st.integers(min_value=1, max_value=86_400))
 def test_the_time_that_is_described_to_the_model_reads_as_the_same_minute(zone: str, minutes: int) -> None:
     zones, instant = (ZoneInfo(zone),), NOW + timedelta(minutes=minutes)

@@ -1,7 +1,7 @@
 """The tones of keys, decoded by an independent algorithm."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders.key_tones import keys_in
 
@@ -14,6 +14,7 @@ def test_each_key_is_recognized(key: str) -> None:
     assert keys_in(tones_of(key)) == key
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.text(alphabet="0123456789*#w", min_size=1, max_size=32))
 def test_digits_are_recognized_in_their_order_and_last_as_long_as_they_say(digits: str) -> None:
     audio = tones_of(digits)
