@@ -12,10 +12,12 @@ from chassis.serve import Bus, operations
 from chassis.settings import key_bytes
 from contracts.buckets import ANSWERS
 from contracts.streams import CALLS
+from conversation.adapters.callback_times import NatsCallbackTimes
 from conversation.adapters.http_tools import PROVIDER, http_tools
 from conversation.adapters.interruptions import following_interruptions
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.adapters.openai import openai_model
+from conversation.application.callbacks import CallbackScheduling
 from conversation.application.turns import Turns
 from conversation.entrypoints.subscribers import subscribe_handlers
 from conversation.ports import AnswerCache, Model, ToolExecutor
@@ -31,13 +33,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         models = await _models(settings, stack)
         cache = await _answer_cache(settings, bus)
         clock = await stack.enter_async_context(running_clock(bus.client))
-        turns = Turns(
-            bus.log(CALLS, clock.now),
-            models,
-            cache,
-            await _executors(settings, stack),
-            deadline_seconds=settings.turn_deadline_seconds,
-        )
+        log = bus.log(CALLS, clock.now)
+        executors = [CallbackScheduling(log, NatsCallbackTimes(bus.client)), *await _executors(settings, stack)]
+        turns = Turns(log, models, cache, executors, deadline_seconds=settings.turn_deadline_seconds)
         subscribe_handlers(bus.broker, turns)
         await stack.enter_async_context(following_interruptions(bus.client, turns.interrupt))
         yield Starlette(routes=operations(bus.client))
@@ -62,7 +60,7 @@ async def _models(settings: Settings, stack: AsyncExitStack) -> list[Model]:
 
 
 async def _executors(settings: Settings, stack: AsyncExitStack) -> list[ToolExecutor]:
-    """Returns what executes the tools of campaigns."""
+    """Returns what executes the functions of campaigns' own systems; nothing without a key to sign with."""
     if settings.tool_signing_key is None:
         return []
 

@@ -41,9 +41,10 @@ for _kind in ("prompt", "completion"):
     TOKENS.labels(kind=_kind)
 for _failure in Failure:
     MODEL_FAILURES.labels(reason=_failure.value)
-TOOL_SECONDS.labels(tool="http")
-for _status in ToolStatus:
-    TOOL_CALLS.labels(tool="http", status=_status.value)
+for _tool in ("http", "schedule_callback"):
+    TOOL_SECONDS.labels(tool=_tool)
+    for _status in ToolStatus:
+        TOOL_CALLS.labels(tool=_tool, status=_status.value)
 for _source in ReplySource:
     if _source not in _FIRST_CHOICES:
         FALLBACKS.labels(step=_source.value)

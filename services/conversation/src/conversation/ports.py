@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 from contracts import AgentTools, Envelope
+from contracts.callback_times import CallbackTime
 from conversation.domain.conversation import Conversation
 from conversation.domain.messages import Completion, Message, ToolUseBegun
 from conversation.domain.tool_execution import ToolExecution, ToolOutcome
@@ -53,6 +56,14 @@ class ToolInvocation:
     turn: int
     execution: ToolExecution
     cause: Envelope
+
+
+class CallbackTimes(Protocol):
+    """Knows when a call may be dialled once more."""
+
+    async def first_permitted(self, call_id: UUID, at: datetime) -> CallbackTime | None:
+        """Returns the first permitted instant that is not before `at`, as far as it is known now. None: unknown."""
+        ...
 
 
 class ToolExecutor(Protocol):

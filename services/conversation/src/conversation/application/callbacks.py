@@ -13,7 +13,6 @@ from contracts import AgentTools, CallbackScheduled, ToolStatus
 from conversation.domain.local_times import InvalidTime, described, local_time, read_local_time, zones_of
 from conversation.domain.tool_execution import ToolOutcome
 from conversation.domain.tools import SCHEDULE_CALLBACK, Tool, strict_object, text_property
-from conversation.metrics import CALLBACKS
 from conversation.ports import CallbackTimes, ToolInvocation
 
 MAX_REASON_CHARACTERS = 200
@@ -44,11 +43,6 @@ class CallbackScheduling:
 
     async def execute(self, invocation: ToolInvocation) -> ToolOutcome:
         """Schedules a callback. A repetition appends the same event; it has the same id, and the same number."""
-        outcome = await self._schedule(invocation)
-        CALLBACKS.labels(status=outcome.status.value).inc()
-        return outcome
-
-    async def _schedule(self, invocation: ToolInvocation) -> ToolOutcome:
         call, values = invocation.conversation.call, invocation.execution.argument_values or {}
         zones, reason = zones_of(call), str(values.get("reason", "")).strip()[:MAX_REASON_CHARACTERS]
         try:

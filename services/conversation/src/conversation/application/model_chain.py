@@ -17,6 +17,7 @@ from contracts import ReplySource, ToolCall
 from conversation.application.turn_events import TurnEvents
 from conversation.application.turn_tools import MAX_ROUNDS as MAX_TOOL_ROUNDS
 from conversation.application.turn_tools import TurnTools
+from conversation.domain.digits import digits_of
 from conversation.domain.messages import AgentMessage, Completion, Message, ToolResult, ToolUseBegun
 from conversation.domain.sentences import SentenceCutter
 from conversation.domain.tools import END_CALL, read_tool_use, result_of
@@ -55,6 +56,11 @@ class Answer:
     def is_fallback(self) -> bool:
         """Whether the models failed, so that the callee heard no answer or only part of one."""
         return self.failure is not None or self.source in (ReplySource.SCRIPT_LINE, ReplySource.LAST_RESORT)
+
+    @property
+    def digits(self) -> str:
+        """The keys that the answer presses after its words; empty: none, or the call ends."""
+        return "" if self.failure or self.ends_call else digits_of(self.tool_calls)
 
     def add(self, completion: Completion, tools: TurnTools) -> None:
         """Adds the tool calls and tokens of a completed request. Executed tool calls are in `TurnTools`."""
@@ -112,7 +118,7 @@ class ModelChain:
         return answer
 
     async def _complete(self, answer: Answer, model: Model, messages: list[Message], first_by: float) -> None:
-        """Repeats the request with the results of the tool calls, until the answer has words or ends the call."""
+        """Repeats the request with the results of the tool calls, until the answer has words, keys or the end."""
         messages, begun_rounds = [*messages, *self._tools.messages], self._tools.rounds
         for number in range(MAX_ROUNDS + MAX_TOOL_ROUNDS):
             completion, text = await self._request(answer, model, messages, first_by)
@@ -127,7 +133,7 @@ class ModelChain:
                 messages = [*messages, *self._tools.messages[sent:]]
                 first_by = max(first_by, self._share_of_rest())
                 continue
-            if self._events.has_begun_answer or answer.ends_call:
+            if self._events.has_begun_answer or answer.ends_call or answer.digits:
                 return
             if not uses or number + 1 >= MAX_ROUNDS + self._tools.rounds - begun_rounds:
                 break

@@ -19,6 +19,7 @@ import structlog
 from contracts import ToolCall, ToolCalled, ToolRequested, ToolStatus
 from conversation.application.turn_events import TurnEvents
 from conversation.domain.conversation import Conversation
+from conversation.domain.digits import SEND_DIGITS_TOOL
 from conversation.domain.messages import AgentMessage, Message, ToolResult, ToolUse
 from conversation.domain.tool_execution import ToolExecution, ToolOutcome
 from conversation.domain.tools import TOOLS, Tool, read_tool_use, result_of
@@ -55,7 +56,9 @@ class TurnTools:
     @property
     def offered(self) -> tuple[Tool, ...]:
         """What the model may call in its next request. After `MAX_ROUNDS` it has to answer with what it knows."""
-        return (*TOOLS, *self._offered) if self._rounds < MAX_ROUNDS else TOOLS
+        offered = (*TOOLS, *self._offered) if self._rounds < MAX_ROUNDS else TOOLS
+        may_send_digits = self._conversation.tools is not None and self._conversation.tools.may_send_digits
+        return (*offered, SEND_DIGITS_TOOL) if may_send_digits else offered
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:

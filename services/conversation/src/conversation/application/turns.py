@@ -52,6 +52,7 @@ from contracts import (
     CallDecision,
     CampaignDecision,
     ConversationEnded,
+    DigitsSent,
     ReplyGenerated,
     SpeechHeard,
     SpeechInterrupted,
@@ -76,6 +77,7 @@ _KINDS = (
     SpeechInterrupted,
     ToolRequested,
     ToolCalled,
+    DigitsSent,
     ConversationEnded,
 )
 """The facts of which a conversation consists. Others are not decoded."""
@@ -117,7 +119,7 @@ class Turns:
                 )
             logger.info("utterance_ignored", attempt=utterance.attempt, turn=utterance.turn)
             return
-        conversation = conversation.up_to(utterance.turn).with_tools(tools)
+        conversation = conversation.up_to(utterance.turn).with_tools(tools, self._log.now())
         events = TurnEvents(self._log, facts, utterance, heard.envelope, conversation.call.language)
         await self._answer(conversation, utterance.turn, facts, events)
 
@@ -262,5 +264,6 @@ def _reply_of(
         latency_seconds=round(latency_seconds, 3),
         is_fallback=answer.is_fallback,
         source=answer.source,
+        digits=answer.digits,
         tool_calls=tuple(answer.tool_calls),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Self
 
 from contracts import (
@@ -10,6 +11,7 @@ from contracts import (
     Call,
     CallDecision,
     ConversationEnded,
+    DigitsSent,
     Event,
     ReplyGenerated,
     SpeechHeard,
@@ -35,7 +37,7 @@ class Turn:
 
     `utterance` is the transcript: empty if the callee was silent, none if the log has no utterance for this turn.
     `heard` are the words of the reply that were heard before it was interrupted; none if it was not interrupted.
-    `executions` are the tool calls that were executed for the reply.
+    `executions` are the tool calls that were executed for the reply. `has_sent_digits`: its keys were pressed.
     """
 
     number: int
@@ -44,6 +46,7 @@ class Turn:
     reply: ReplyGenerated | None = None
     heard: str | None = None
     executions: tuple[ToolExecution, ...] = ()
+    has_sent_digits: bool = False
 
     @property
     def reply_text(self) -> str:
@@ -83,6 +86,8 @@ class Conversation:
     """The words of the greeting that were heard before it was interrupted; none if it was not interrupted."""
     tools: AgentTools | None = None
     """What the campaign lets the model do beside ending the call and noting facts; none: nothing."""
+    now: datetime | None = None
+    """The present, when the answer to the last turn is requested."""
 
     @classmethod
     def of(cls, events: Sequence[Event], attempt: int) -> Self | None:
@@ -122,6 +127,8 @@ class Conversation:
                 return self._with(replace(self.turn(number), heard=heard))
             case ConversationEnded(attempt=self.attempt):
                 return replace(self, has_ended=True)
+            case DigitsSent(attempt=self.attempt, turn=number):
+                return self._with(replace(self.turn(number), has_sent_digits=True))
             case ToolRequested(attempt=self.attempt) | ToolCalled(attempt=self.attempt):
                 return self.with_tool_event(event)
         return self
@@ -142,9 +149,9 @@ class Conversation:
         """Returns the conversation after this reply."""
         return self._with(replace(self.turn(reply.turn), reply=reply))
 
-    def with_tools(self, tools: AgentTools | None) -> Self:
-        """Returns the conversation with the tools of its campaign."""
-        return replace(self, tools=tools)
+    def with_tools(self, tools: AgentTools | None, now: datetime | None = None) -> Self:
+        """Returns the conversation with the tools of its campaign. `now`: the present, for those that depend on it."""
+        return replace(self, tools=tools, now=now)
 
     def with_tool_event(self, event: ToolRequested | ToolCalled) -> Self:
         """Returns the conversation after a tool call has begun or ended."""

@@ -3,14 +3,17 @@
 It is not executed while the model waits: the reply has the keys, and voice or the edge presses them.
 """
 
-import re
 from collections.abc import Iterable
 
 from contracts import ToolCall
-from conversation.domain.tools import SEND_DIGITS, Tool, strict_object, text_property
-
-MAX_DIGITS = 32
-_DIGITS = re.compile(rf"[0-9*#w]{{1,{MAX_DIGITS}}}")
+from conversation.domain.tools import (
+    NOT_DIGITS,
+    SEND_DIGITS,
+    Tool,
+    strict_object,
+    text_property,
+    valid_digits,
+)
 
 SEND_DIGITS_TOOL = Tool(
     SEND_DIGITS,
@@ -22,16 +25,11 @@ SEND_DIGITS_TOOL = Tool(
 
 def digits_of(calls: Iterable[ToolCall]) -> str:
     """Returns the keys of the first valid call of the tool; empty: there is none."""
-    return next((digits for call in calls if call.name == SEND_DIGITS and (digits := _valid(call))), "")
+    return next((digits for call in calls if call.name == SEND_DIGITS and (digits := valid_digits(call))), "")
 
 
 def result_of_digits(call: ToolCall, *, was_sent: bool) -> str:
     """Returns the result of a call of the tool. `was_sent`: whether keys of its turn were pressed."""
-    if not _valid(call):
-        return f"not pressed: digits are 1 to {MAX_DIGITS} of 0-9, *, # and w"
+    if not valid_digits(call):
+        return NOT_DIGITS
     return "pressed" if was_sent else "not pressed: the other side spoke before your words were heard to their end"
-
-
-def _valid(call: ToolCall) -> str:
-    digits = call.arguments.get("digits", "").strip()
-    return digits if _DIGITS.fullmatch(digits) else ""

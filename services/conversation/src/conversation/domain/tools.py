@@ -1,6 +1,7 @@
 """The tools that every conversation has, and how its tool calls are read, well-formed or not."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -9,10 +10,15 @@ from conversation.domain.messages import ToolUse
 
 END_CALL = "end_call"
 NOTE = "note"
+SCHEDULE_CALLBACK = "schedule_callback"
+SEND_DIGITS = "send_digits"
 UNREADABLE = "unreadable"
 """The name of the one argument that keeps the raw text of a tool call whose arguments are not a JSON object."""
 
 _MAX_RAW_CHARACTERS = 500
+MAX_DIGITS = 32
+_DIGITS = re.compile(rf"[0-9*#w]{{1,{MAX_DIGITS}}}")
+NOT_DIGITS = f"not pressed: digits are 1 to {MAX_DIGITS} of 0-9, *, # and w"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +91,17 @@ def _valid(text: str) -> str:
 
 def result_of(call: ToolCall) -> str:
     """Returns the result that the model is sent for its tool call."""
+    if call.name == SEND_DIGITS:
+        return "pressed once your words have been heard" if valid_digits(call) else NOT_DIGITS
     if call.name == NOTE:
         return "noted" if _note(call) else "not noted: give field and value, both with text"
     return "the call will end" if call.name == END_CALL else "there is no such tool"
+
+
+def valid_digits(call: ToolCall) -> str:
+    """Returns the keys in a call of `send_digits`; empty: they are not valid."""
+    digits = call.arguments.get("digits", "").strip()
+    return digits if _DIGITS.fullmatch(digits) else ""
 
 
 def disposition_of(call: ToolCall) -> Disposition | None:

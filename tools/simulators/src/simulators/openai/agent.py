@@ -1,7 +1,8 @@
 """The agent that answers chat completions: fixed rules, applied to the seed and the messages.
 
 It acknowledges the last utterance, notes facts, and asks one question. A question of the callee is answered with the
-result of a function of the application, if there is one. It says goodbye and ends the call after two to
+result of a function of the application, if there is one. It presses the first key of a menu, and schedules another call
+for a callee who asks for it, if there are functions for that. It says goodbye and ends the call after two to
 four answers of the callee. A goodbye, a refusal, a wrong number or a second silence in a row ends it earlier.
 """
 
@@ -9,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from simulators.openai.agent_actions import CALLBACK_GOODBYES, SCHEDULE_CALLBACK, act, end_for_callback
 from simulators.openai.agent_phrases import PHRASES, Phrases
 from simulators.openai.agent_tools import AgentToolCall, end_call, is_lookup, lookup, note, spoken_result
 from simulators.openai.requests import ChatMessage, Function
@@ -44,15 +46,15 @@ class _Conversation:
 
     @property
     def phrases(self) -> Phrases:
-        return PHRASES[language_of(self._instructions)]
+        return PHRASES[language_of(self.instructions)]
 
     @property
-    def _instructions(self) -> str:
+    def instructions(self) -> str:
         return instructions_of(self.messages)
 
     @property
     def questions(self) -> Sequence[str]:
-        instructions = self._instructions.lower()
+        instructions = self.instructions.lower()
         is_survey = any(word in instructions for word in self.phrases.survey_words)
         return self.phrases.survey_questions if is_survey else self.phrases.appointment_questions
 
@@ -65,7 +67,7 @@ class _Conversation:
         if meanings[-1] is Meaning.SILENCE:
             return meanings[-2:] == [Meaning.SILENCE, Meaning.SILENCE]
         answers = sum(meaning is not Meaning.SILENCE for meaning in meanings)
-        limit = _MIN_TURNS + self.draw(self._instructions + self._data + self.utterances[0], _TURN_RANGE)
+        limit = _MIN_TURNS + self.draw(self.instructions + self._data + self.utterances[0], _TURN_RANGE)
         return meanings[-1] in _ENDING or answers >= limit
 
     def draw(self, text: str, limit: int) -> int:
@@ -83,6 +85,8 @@ def take_turn(
         return Turn(f"{conversation.phrases.opening} {conversation.questions[0]}")
     if messages[-1].role == "tool":
         return _after_tools(conversation)
+    if action := act(tools, conversation.utterances[-1], conversation.instructions):
+        return Turn("", [action])
     turn = _end(conversation) if conversation.is_over() else _continue(conversation)
     return turn if parallel else Turn(turn.text, turn.tool_calls[-1:])
 
@@ -114,6 +118,8 @@ def _after_tools(conversation: _Conversation) -> Turn:
     last_calls = next(message for message in reversed(conversation.messages) if message.tool_calls)
     if any(call.function.name == "end_call" for call in last_calls.tool_calls):
         return Turn(conversation.phrases.ended)
+    if any(call.function.name == SCHEDULE_CALLBACK for call in last_calls.tool_calls):
+        return Turn(CALLBACK_GOODBYES[language_of(conversation.instructions)], [end_for_callback()])
     if any(is_lookup(call.function.name) for call in last_calls.tool_calls):
         return Turn(f"{conversation.phrases.found} {spoken_result(conversation.messages[-1].text)}.")
     return Turn(conversation.phrases.listening if last_calls.text else _reply(conversation))

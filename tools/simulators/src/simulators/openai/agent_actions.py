@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from simulators.openai.agent_tools import AgentToolCall
 from simulators.openai.requests import Function
+from simulators.openai.utterance_meaning import Language
 
 SEND_DIGITS = "send_digits"
 SCHEDULE_CALLBACK = "schedule_callback"
@@ -25,7 +26,24 @@ _NOW = re.compile(r"\b(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?[+-]\d\d:\d\d)")
 _SECONDS = {"second": 1, "segundo": 1, "minute": 60, "minuto": 60, "hour": 3600, "hora": 3600}
 
 
-def press_key(functions: Mapping[str, Function], utterance: str) -> AgentToolCall | None:
+CALLBACK_GOODBYES: Mapping[Language, str] = {
+    "en": "Very well, I will call you then. Goodbye.",
+    "es": "De acuerdo, le llamo entonces. Adiós.",
+}
+"""What the agent says once another call is scheduled, or was refused."""
+
+
+def act(functions: Mapping[str, Function], utterance: str, instructions: str) -> AgentToolCall | None:
+    """Returns what the agent does because of an utterance; none: it speaks."""
+    return _press_key(functions, utterance) or _schedule_callback(functions, utterance, instructions)
+
+
+def end_for_callback() -> AgentToolCall:
+    """Returns the call that ends the conversation because the callee is called again."""
+    return AgentToolCall("end_call", {"disposition": "callback_requested"})
+
+
+def _press_key(functions: Mapping[str, Function], utterance: str) -> AgentToolCall | None:
     """Returns the call that presses the first key of a menu; none if the utterance is no menu."""
     if SEND_DIGITS not in functions or not (found := _MENU.search(utterance)):
         return None
@@ -34,7 +52,7 @@ def press_key(functions: Mapping[str, Function], utterance: str) -> AgentToolCal
     return AgentToolCall(SEND_DIGITS, {"digits": digit}) if digit.isdigit() else None
 
 
-def schedule_callback(functions: Mapping[str, Function], utterance: str, instructions: str) -> AgentToolCall | None:
+def _schedule_callback(functions: Mapping[str, Function], utterance: str, instructions: str) -> AgentToolCall | None:
     """Returns the call that schedules another call; none if the callee does not ask for that.
 
     The time is that of the utterance: in so many seconds, minutes or hours, or else tomorrow, at ten by default.
