@@ -39,6 +39,7 @@ class FakeTextLine:
     has_reports: bool = True
     sent: list[Text | None] = field(default_factory=list)
     """None: the end of a cycle."""
+    digits: str = ""
     heard: list[str] = field(default_factory=list)
     """All words that the callee has heard."""
     _texts: list[Text] = field(default_factory=list)
@@ -57,6 +58,9 @@ class FakeTextLine:
         self._has_texts.set()
         if is_last:
             self._cycle += 1
+
+    def press_keys(self, digits: str) -> None:
+        self.digits += digits
 
     def end_cycle(self) -> None:
         self.sent.append(None)

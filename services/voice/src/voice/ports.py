@@ -219,6 +219,10 @@ class TextLine(Protocol):
         """Ends a talk cycle: no further text of it follows."""
         ...
 
+    def press_keys(self, digits: str) -> None:
+        """Presses keys for the callee."""
+        ...
+
 
 class Transcription(Protocol):
     """One session of a transcriber."""

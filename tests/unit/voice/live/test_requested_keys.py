@@ -1,13 +1,17 @@
 """The agent presses keys in a live call: after its words, once, and as tones."""
 
 import asyncio
+import json
 
 from tests.builders.key_tones import keys_in
 from tests.builders.turns import an_utterance
 from tests.fakes.live import Answer, FollowedEventLog, LiveFixture
+from tests.fakes.relay import RelayFixture
 from tests.unit.voice.live.test_live_call import LONG, conduct, greeting, names
+from tests.unit.voice.live.test_relay_call import conduct as conduct_relay
 
 from contracts import DigitsSent, MediaClosedReason, SpeechHeard, SpeechPlayed
+from voice.domain.live import relay
 
 
 def pressed(live: LiveFixture) -> list[tuple[int, str]]:
@@ -90,3 +94,15 @@ def test_another_stream_presses_keys_that_were_not_pressed() -> None:
 def test_another_stream_does_not_press_keys_again() -> None:
     live = conduct(wait, log=with_reply(FollowedEventLog(), is_pressed=True), generation=2)
     assert (pressed(live), keys_in(live.played)) == ([(1, "1")], "")
+
+
+def test_over_conversation_relay_the_provider_presses_them() -> None:
+    async def test(call: RelayFixture) -> None:
+        await call.until(SpeechPlayed)
+        await call.say("For sales press one")
+        await call.until(DigitsSent)
+        await asyncio.sleep(1)
+
+    call = conduct_relay(test, Answer(["One moment."], digits="1w2"))
+    assert call.text.digits == "1w2"
+    assert json.loads(relay.send_digits("1w2")) == {"type": "sendDigits", "digits": "1w2"}

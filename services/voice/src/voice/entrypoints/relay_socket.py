@@ -51,6 +51,10 @@ class RelayLine(MessageWriter):
         """See the interface."""
         self._put(relay.end_of_cycle(), is_audio=False)
 
+    def press_keys(self, digits: str) -> None:
+        """See the interface."""
+        self._put(relay.send_digits(digits), is_audio=False)
+
     def end(self, reason: MediaClosedReason) -> None:
         """Ends the session, behind what is to be written."""
         self._put(relay.end(handoff_of(reason)), is_audio=False)

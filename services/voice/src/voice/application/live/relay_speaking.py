@@ -69,6 +69,10 @@ class RelaySpeaking:
         self._line.speak(sentence.event.text, self._language, is_last=True, is_preemptible=False)
         self._playback.add(sentence.event.turn, FILLER, sentence.event.text, self._clock())
 
+    def press_keys(self, digits: str) -> None:
+        """See the interface."""
+        self._line.press_keys(digits)
+
     def close(self, count: int) -> None:
         """See the interface."""
         self.reply.order.close(count)

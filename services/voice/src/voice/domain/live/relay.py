@@ -127,6 +127,11 @@ def end_of_cycle() -> str:
     return json.dumps({"type": "text", "token": "", "last": True})
 
 
+def send_digits(digits: str) -> str:
+    """Returns the message that presses keys; `w` is half a second."""
+    return json.dumps({"type": "sendDigits", "digits": digits})
+
+
 def end(handoff: Mapping[str, str]) -> str:
     """Returns the message that ends the session at once. Twilio then asks for the next instruction."""
     return json.dumps({"type": "end", "handoffData": json.dumps(dict(handoff))})
