@@ -127,6 +127,23 @@ def test_words_of_a_reply_that_was_replaced_are_not_those_of_the_new_one() -> No
     assert playback.take_heard() == [(2, 0)]
 
 
+def test_a_provider_may_report_all_words_of_a_text_or_of_a_reply_so_far() -> None:
+    for reports in (
+        ["Good", "Good morning.", "It", "It is"],
+        ["Good", "Good morning.", "Good morning. It", "Good morning. It is"],
+        ["Good", "morning.", "It", "is"],
+    ):
+        playback = RelayPlayback()
+        playback.add(1, 0, "Good morning.", 0.0)
+        playback.add(1, 1, "It is Ana.", 0.0)
+        for report in reports:
+            playback.words_played(report)
+        assert playback.heard(1, 0.0).text == "Good morning. It is"
+        assert playback.take_heard() == [(1, 0)]
+        playback.words_played("Something else.")
+        assert playback.heard(1, 0.0).text == "Good morning. It is"
+
+
 def test_a_provider_that_reports_nothing_is_followed_by_the_clock() -> None:
     playback = RelayPlayback()
     playback.add(1, 0, "Good.", 0.0)

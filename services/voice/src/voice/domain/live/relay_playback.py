@@ -98,11 +98,16 @@ class RelayPlayback:
             self._ends_at = min(self._ends_at, now)
 
     def words_played(self, text: str) -> None:
-        """Takes the next words of our texts that were played. Words that are not in them are ignored."""
+        """Takes the words of our texts that were played: the next ones, or all of a text or reply so far.
+
+        Words that are not in the texts are ignored.
+        """
         letters = _letters(text)
         waiting = self._waiting()
         first = next((index for index, one in enumerate(waiting) if _continues(one, letters)), None)
-        if not letters or first is None:
+        if first is None and waiting and letters:
+            letters, first = self._without_known(waiting[0], letters), 0
+        if not letters or first is None or not _continues(waiting[first], letters):
             return
         self._has_words = self._has_reports = True
         for one in waiting[:first]:
@@ -185,6 +190,13 @@ class RelayPlayback:
 
     def _waiting(self) -> list[_Text]:
         return [one for one in self._texts if not one.is_heard and not one.is_abandoned]
+
+    def _without_known(self, one: _Text, letters: str) -> str:
+        """Returns the letters without those that were reported before: of this text, or of its reply until it."""
+        before = "".join(other.letters for other in self._of(one.turn) if other.number < one.number and other.is_heard)
+        played = one.letters[: one.played]
+        known = next((known for known in (before + played, played) if known and letters.startswith(known)), "")
+        return letters[len(known) :] if known else ""
 
     def _of(self, turn: int) -> list[_Text]:
         return [one for one in self._texts if one.turn == turn and one.number != FILLER]
