@@ -89,6 +89,7 @@ async def connect(address: str, access: Credentials) -> AsyncIterator[Connect]:
                 inbox_prefix=inbox_of(user),
                 error_cb=user_connection.on_error,
                 allow_reconnect=False,
+                connect_timeout=60,
             )
             stack.push_async_callback(user_connection.client.close)
             return user_connection

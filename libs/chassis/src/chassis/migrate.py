@@ -34,8 +34,8 @@ from chassis import logging_setup
 from chassis.addresses import connection
 from chassis.connection_errors import on_bus_error
 from chassis.direct_get import StoredMessage
+from chassis.provision import CONNECT_SECONDS, NotEnoughNodes, Settings, provision, stream_config
 from chassis.provision import COPY_OF_CALLS as COPY
-from chassis.provision import NotEnoughNodes, Settings, provision, stream_config
 from chassis.settings import read as read_settings
 from chassis.stored_event import stored_event_of_raw
 from chassis.stream_reader import read
@@ -204,7 +204,11 @@ async def _main() -> None:
     settings = read_settings(Settings)
     logging_setup.configure("migrate", settings.log_level)
     client = await nats.connect(
-        **connection(settings.nats_url), name=ADMIN, error_cb=on_bus_error, allow_reconnect=False
+        **connection(settings.nats_url),
+        name=ADMIN,
+        error_cb=on_bus_error,
+        allow_reconnect=False,
+        connect_timeout=CONNECT_SECONDS,
     )
     try:
         await migrate(client, replicas=settings.nats_replicas, max_bytes=settings.max_bytes)

@@ -57,6 +57,8 @@ _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
 """The server's error codes (``errors.json``): no suitable peers for placement; not a cluster."""
 _MAX_PAUSE_SECONDS = 5.0
+CONNECT_SECONDS = 10
+"""How long a server that is busy may take to accept the connection of an administrator."""
 DUPLICATE_WINDOW_SECONDS = 120
 """How long a stream remembers each ``Nats-Msg-Id``."""
 
@@ -263,7 +265,11 @@ async def _main() -> None:
     settings = read(Settings)
     logging_setup.configure("provision", settings.log_level)
     client = await nats.connect(
-        **connection(settings.nats_url), name=ADMIN, error_cb=on_bus_error, allow_reconnect=False
+        **connection(settings.nats_url),
+        name=ADMIN,
+        error_cb=on_bus_error,
+        allow_reconnect=False,
+        connect_timeout=CONNECT_SECONDS,
     )
     try:
         await provision(client.jetstream(), replicas=settings.nats_replicas, max_bytes=settings.max_bytes)

@@ -15,7 +15,7 @@ from centralita.embedded.run_files import read_setting
 from chassis.addresses import connection
 from contracts.permissions import OPERATOR
 
-CONNECT_SECONDS = 5
+CONNECT_SECONDS = 10
 _STREAM_NOT_FOUND = 10059
 _MONGO_AUTHENTICATION = (13, 18)
 """MongoDB's error codes Unauthorized and AuthenticationFailed."""
