@@ -41,6 +41,19 @@ async def test_a_campaign_is_created_as_a_draft_and_shown(browser: httpx.AsyncCl
     assert "name required by the script" in page
 
 
+async def test_tools_are_declared_as_json_and_a_wrong_one_is_shown_beside_the_field(browser: httpx.AsyncClient) -> None:
+    tools = '{"http": [{"name": "free_slots", "description": "Free hours", "url": "https://example.com/slots"}]}'
+    refused = await create(browser, tools=tools.replace("https", "http"))
+    broken = await create(browser, tools="{")
+    created = await create(browser, tools=tools)
+
+    assert (refused.status_code, broken.status_code, created.status_code) == (422, 422, 303)
+    assert "tools" in errors(refused.text) & errors(broken.text)
+    assert "tools are called over TLS only" in words(refused.text)
+    assert_safe(refused.text)
+    assert "free_slots: https://example.com/slots" in words((await browser.get("/campaigns/autumn")).text)
+
+
 async def test_refusals_are_shown_beside_the_fields_and_what_was_typed_stays(browser: httpx.AsyncClient) -> None:
     answer = await create(
         browser,

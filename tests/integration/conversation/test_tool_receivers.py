@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 from tests.builders.tool_calls import an_http_tool, an_invocation
 from tests.fakes.model import ModelServer
 from tests.fakes.providers import provider
@@ -173,3 +174,14 @@ async def test_a_callee_who_asks_the_model_to_call_an_address_reaches_the_campai
     assert statuses == [ToolStatus.REFUSED, ToolStatus.SUCCEEDED]
     assert len(await active_call.events(ToolRequested)) == 2
     assert len(await active_call.events(ReplyGenerated)) == 1
+
+
+async def test_without_a_signing_key_no_tool_is_offered_and_the_log_says_so(
+    active_call: ActiveCall, campaign_tools: ToolReceiver, model_server: ModelServer, calls: EventLog
+) -> None:
+    active_call.turns = Turns(calls, active_call.models, deadline_seconds=5)
+    model_server.prepare("Muy bien.")
+    with capture_logs() as logs:
+        await active_call.callee_says(1, "¿Qué horas hay?")
+    assert [tool["function"]["name"] for tool in model_server.requests[0]["tools"]] == ["end_call", "note"]
+    assert [one["tools"] for one in logs if one["event"] == "tools_not_offered"] == [["free_slots"]]

@@ -23,6 +23,7 @@ REQUESTED = {
     "caller_id": "+12125550100",
     "company": "Acme",
     "do_not_call_lists": ["vip", "press"],
+    "tools": {"http": [{"name": "free_slots", "description": "Free hours", "url": "https://example.com/"}]},
 }
 STORED = RequestedTerms.model_validate(REQUESTED).stored()
 PRESENT = STORED.model_dump(mode="json")

@@ -1,5 +1,7 @@
 """The body of the REST API for the form that creates a campaign, and where its errors are shown."""
 
+import json
+
 import pytest
 
 from centralita_console.campaign_form import FormErrors, body_of, fields_of
@@ -39,6 +41,16 @@ def test_a_complete_form_becomes_valid_terms() -> None:
     [window] = terms.weekly_hours
     assert (window.days, window.opens_at, window.closes_at) == (("mon", "fri"), "09:00", "18:00")
     assert body["starts_at"] == "2026-12-01T10:00Z"
+
+
+def test_tools_are_a_json_document_and_other_text_is_sent_as_it_was_typed() -> None:
+    tools = {"http": [{"name": "free_slots", "description": "Free hours", "url": "https://example.com/"}]}
+    assert body_of({"tools": json.dumps(tools)}) == {"tools": tools}
+    for text in ("{", "[" * 100_000, "free_slots"):
+        assert body_of({"tools": text}) == {"tools": text}
+    stored = RequestedTerms.model_validate({"tools": tools}).stored()
+    shown = body_of(fields_of(stored.model_dump(mode="json")))
+    assert RequestedTerms.model_validate(shown).stored().tools == stored.tools
 
 
 def test_an_empty_form_has_no_fields() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from centralita_console.campaign_form import FIELDS, HOURS, LISTS, body_of, fields_of, hours_text
+from centralita_console.campaign_form import FIELDS, HOURS, LISTS, TOOLS, body_of, fields_of, hours_text, tools_text
 
 TERMS = FIELDS[1:]
 """The fields of the form but for the id, which cannot be changed."""
@@ -73,6 +73,8 @@ def _text(name: str, body: Mapping[str, Any]) -> str:
     value = body.get(name)
     if name == HOURS:
         return hours_text(value or ())
+    if name == TOOLS and value is not None:
+        return tools_text(value)
     return " ".join(value or ()) if name == LISTS else "" if value is None else f"{value}"
 
 

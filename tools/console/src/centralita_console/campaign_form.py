@@ -3,6 +3,7 @@
 Nothing is validated here. A value that is no number is sent as it was typed, and the REST API names it.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,8 @@ RATE = "calls_per_minute"
 HOURS = "weekly_hours"
 FURTHER_HOURS = "further_hours"
 LISTS = "do_not_call_lists"
-FIELDS = (*NAMES, *INSTANTS, *INTEGERS, RATE, HOURS, LISTS)
+TOOLS = "tools"
+FIELDS = (*NAMES, *INSTANTS, *INTEGERS, RATE, HOURS, LISTS, TOOLS)
 """The fields of the REST API that the form has."""
 INPUTS = (*FIELDS, FURTHER_HOURS, *(f"day_{day}" for day in DAYS), "opens_at", "closes_at")
 """The names of the form's own fields; those of `weekly_hours` become one field of the REST API."""
@@ -62,6 +64,8 @@ def body_of(fields: Mapping[str, str]) -> dict[str, Any]:
         body[RATE] = _number(given[RATE], float)
     if LISTS in given:
         body[LISTS] = given[LISTS].split()
+    if TOOLS in given:
+        body[TOOLS] = _document(given[TOOLS])
     if hours := _hours(given):
         body[HOURS] = hours
     return body
@@ -94,6 +98,8 @@ def fields_of(terms: Mapping[str, Any]) -> dict[str, str]:
         fields[RATE] = f"{terms[RATE]:.12g}"
     if terms.get(LISTS):
         fields[LISTS] = " ".join(terms[LISTS])
+    if terms.get(TOOLS) is not None:
+        fields[TOOLS] = tools_text(terms[TOOLS])
     windows = list(terms.get(HOURS) or ())
     if windows and set(windows[0]["days"]) <= set(DAYS):
         first = windows.pop(0)
@@ -107,6 +113,19 @@ def fields_of(terms: Mapping[str, Any]) -> dict[str, str]:
 def hours_text(windows: Sequence[Mapping[str, Any]]) -> str:
     """Returns windows as the form has them, a line each."""
     return "\n".join(f"{' '.join(one['days'])} {one['opens_at']}-{one['closes_at']}" for one in windows)
+
+
+def tools_text(tools: object) -> str:
+    """Returns the tools of a campaign as the form has them: JSON."""
+    return json.dumps(tools, indent=2, ensure_ascii=False)
+
+
+def _document(text: str) -> object:
+    """Returns a JSON document, or the text if it is none, so that the REST API refuses it."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _local(instant: str) -> str:

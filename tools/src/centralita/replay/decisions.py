@@ -244,6 +244,7 @@ def terms_in(call: Call | None) -> CampaignTerms:
         caller_id=call.caller_id,
         voice=call.voice,
         company=call.company,
+        turn_taking=call.turn_taking,
         tools=AgentTools() if call.has_tools else None,  # which ones is for the conversation only
     )
 

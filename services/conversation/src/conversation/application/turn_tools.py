@@ -176,4 +176,7 @@ def _offered(
             for tool in executor.offered(conversation.tools):
                 by_name[tool.name] = executor
                 tools.append(tool)
+        if not_offered := [tool.name for tool in conversation.tools.http if tool.name not in by_name]:
+            campaign = conversation.call.campaign_id
+            logger.warning("tools_not_offered", campaign=campaign, tools=not_offered, remedy="set TOOL_SIGNING_KEY")
     return by_name, tuple(tools)
