@@ -15,6 +15,7 @@ from tests.integration.voice.conftest import RequestAudio, StartCall
 from chassis.background import run_in_background
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioRequested, CallStatusChanged, SpeechHeard
+from contracts.filters import TURN_FILTERS
 from voice.adapters import turn_events as module
 from voice.adapters.turn_events import TurnEventReader
 
@@ -151,6 +152,22 @@ async def test_a_turn_of_which_the_memory_has_forgotten_something_reads_its_hist
             await asyncio.sleep(0.02)
     async with turn_events.follow(event.call_id, heard_sequence) as events:
         assert await next_texts(events, 1) == ["Forgotten."]
+
+
+async def test_a_process_without_media_streams_receives_no_utterances(
+    calls: EventLog, start_call: StartCall, request_audio: RequestAudio, bus_client: Client
+) -> None:
+    event, other = await start_call(), await start_call()
+    reader = TurnEventReader(bus_client, calls, TURN_FILTERS)
+    async with run_in_background(reader.run()):
+        await listens(reader, other, request_audio)
+        heard_sequence = await hear(calls, event, 1)
+        async with reader.follow(event.call_id, heard_sequence) as events:
+            await request_audio(event, 1, 0, "New.")
+            assert await next_texts(events, 1) == ["New."]
+        assert [message.subject for message in reader._recent.of(str(event.call_id))] == [
+            f"audio.requested.{event.call_id}"
+        ]
 
 
 async def test_events_of_calls_without_a_turn_here_are_not_decoded(

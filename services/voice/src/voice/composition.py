@@ -16,6 +16,7 @@ from chassis.event_log import EventLog, StoredEvent
 from chassis.serve import Bus, operations
 from contracts import CallDecision, ConversationMode
 from contracts.buckets import CALL_CLIPS, CLIPS
+from contracts.filters import LIVE_FILTERS, TURN_FILTERS
 from contracts.streams import CALLS
 from providers import Provider
 from telephony.media import RELAY_PATH, STREAM_PATH, derive_media_key
@@ -95,7 +96,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         )
         rate_limit = RateLimit(settings.twilio_calls_per_second, MAX_PENDING_SECONDS)
         rate_limiter = DialRateLimiter(rate_limit, calls, DialEventReader(bus.client, calls))
-        turn_events = TurnEventReader(bus.client, calls)
+        turn_filters = LIVE_FILTERS if settings.has_streams else TURN_FILTERS
+        turn_events = TurnEventReader(bus.client, calls, turn_filters)
         max_silence_seconds = settings.media_turn_timeout_seconds
         player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=max_silence_seconds)
         async with (
