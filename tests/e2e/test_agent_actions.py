@@ -84,7 +84,7 @@ async def test_a_callback_ends_with_a_cancel(system: LiveSystem, mode: str) -> N
     assert (call["status"], call["callback_at"], call["attempts"]) == ("canceled", None, 1)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [*MODES, "relay"])
 async def test_the_agent_passes_a_switchboard_by_its_menu(system: LiveSystem, mode: str) -> None:
     call_id = await begin(system, "switchboard", mode, phrases=("Appointments.", "Yes, that is right.", "Goodbye."))
     call = await system.end(call_id)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from simulators.twilio.relay_messages import End, Invalid, Other, Text, read
+from simulators.twilio.relay_messages import Digits, End, Invalid, Other, Text, read
 
 
 def test_the_documented_messages_are_read() -> None:
@@ -20,7 +20,7 @@ def test_the_documented_messages_are_read() -> None:
     assert read('{"type": "text", "token": ""}') == Text("", False, None, False)
     assert read('{"type": "end", "handoffData": "{}"}') == End("{}")
     assert read('{"type": "end"}') == End(None)
-    assert read('{"type": "sendDigits", "digits": "1w2"}') == Other("sendDigits")
+    assert read('{"type": "sendDigits", "digits": "1w2"}') == Digits("1w2")
     assert read('{"type": "play", "source": "https://example.com/a.mp3", "loop": 1}') == Other("play")
 
 

@@ -77,7 +77,7 @@ class ErrorEntry:
 class CallEntry:
     """One accepted create request. `status` is the resource's; `duration` is in simulated seconds since the answer.
 
-    `digits` are the keys that the agent pressed, by TwiML or as tones on a media stream; `w` of TwiML is left out.
+    `digits` are the keys that the agent pressed: by TwiML, as tones on a media stream, or by `sendDigits`; without `w`.
     `beep_at` is when the voicemail gave its beep, if one answered and detection waited for it.
     """
 

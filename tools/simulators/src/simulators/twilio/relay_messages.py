@@ -28,6 +28,13 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Digits:
+    """Keys to be pressed for the callee; `w` is half a second."""
+
+    digits: str
+
+
+@dataclass(frozen=True)
 class End:
     """The end of the session."""
 
@@ -48,7 +55,7 @@ class Invalid:
     reason: str
 
 
-def read(text: str) -> Text | End | Other | Invalid:
+def read(text: str) -> Text | Digits | End | Other | Invalid:
     """Reads a text message of the server, strictly: a field that is not documented makes it invalid."""
     try:
         message = json.loads(text)
@@ -63,6 +70,8 @@ def read(text: str) -> Text | End | Other | Invalid:
     if kind == "text":
         preemptible = fields.get("preemptible", False)
         return Text(fields["token"], fields.get("last", False), fields.get("interruptible"), preemptible)
+    if kind == "sendDigits":
+        return Digits(fields["digits"])
     return End(fields.get("handoffData")) if kind == "end" else Other(kind)
 
 

@@ -18,7 +18,7 @@ from simulators.twilio.call import Call
 from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.ledger import UtteranceEntry
 from simulators.twilio.live_callee import CalleeFrame, LiveCallee
-from simulators.twilio.relay_messages import End, Invalid, Text
+from simulators.twilio.relay_messages import Digits, End, Invalid, Text
 from simulators.twilio.relay_speech import RelaySpeech
 from simulators.twilio.stream_connection import StreamConnection, StreamError
 from simulators.twilio.stream_hearing import StreamHearing
@@ -187,7 +187,7 @@ class RelaySession:
                 return
             await self._take(message)
 
-    async def _take(self, message: Text | messages.Other | Invalid) -> None:
+    async def _take(self, message: Text | Digits | messages.Other | Invalid) -> None:
         if isinstance(message, Invalid):
             self._call.entry.add_error_once(INVALID, message.reason, self._entry.url)
             await self._send(messages.error(f"Invalid message received: {message.reason}"))
@@ -198,3 +198,7 @@ class RelaySession:
         self._invalid_in_a_row = 0
         if isinstance(message, Text):
             self._speech.add(message)
+        elif isinstance(message, Digits):
+            for key in message.digits.replace("w", ""):
+                self._call.entry.digits += key
+                self._callee.receive_key(key)
