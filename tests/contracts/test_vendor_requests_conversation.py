@@ -22,6 +22,7 @@ from conversation.domain.messages import (
     Instructions,
     Message,
     ScriptValues,
+    TextEnd,
     ToolResult,
     ToolUse,
     ToolUseBegun,
@@ -65,7 +66,7 @@ async def request_on_the_wire() -> tuple[dict[str, str], dict[str, Any]]:
     return received[0]
 
 
-async def read_answer(*lines: str) -> list[str | ToolUseBegun | Completion]:
+async def read_answer(*lines: str) -> list[str | ToolUseBegun | TextEnd | Completion]:
     """Returns what the adapter yields for an answer of these ``data:`` lines."""
 
     async def complete(_: Request) -> Response:
@@ -93,7 +94,7 @@ async def test_fields_that_are_absent_or_null_are_empty() -> None:
         {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}},
     ]
     pieces = await read_answer(*map(json.dumps, chunks), "[DONE]")
-    assert pieces == ["Yes.", ToolUseBegun("note"), Completion((ToolUse("call_a", "note", "{}"),), 7, 3)]
+    assert pieces == ["Yes.", ToolUseBegun("note"), TextEnd(), Completion((ToolUse("call_a", "note", "{}"),), 7, 3)]
 
 
 @pytest.mark.parametrize("line", ['{"error": {"message": "overloaded"}}', "not json"])

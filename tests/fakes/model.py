@@ -20,6 +20,7 @@ class ScriptedAnswer:
     """One answer on the wire. A "|" in its text is a pause; tools are pairs of name and raw arguments.
 
     `end`: "whole", "silent" (no finish_reason), "cut" (the connection is lost) or "stuck" (nothing more is sent).
+    `may_end`: what is waited for between the finish_reason and the token counts.
     """
 
     text: str = ""
@@ -27,6 +28,7 @@ class ScriptedAnswer:
     finish: str = "stop"
     end: str = "whole"
     status: int = 200
+    may_end: asyncio.Event | None = None
 
 
 @dataclass
@@ -91,6 +93,8 @@ async def _end(answer: ScriptedAnswer, receive: Receive, send: Send) -> None:
         case "whole":
             finish = "tool_calls" if answer.tools else answer.finish
             await _send(send, _chunk([{"index": 0, "delta": {}, "finish_reason": finish}]))
+            if answer.may_end:
+                await answer.may_end.wait()
             usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
             await _send(send, _chunk([]) | {"usage": usage})
             await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})

@@ -82,6 +82,23 @@ async def test_the_call_and_its_facts_are_read_at_the_same_time(
     assert await active_call.sentences(1) == ["Muy bien, gracias."]
 
 
+@pytest.mark.parametrize("deadline_seconds", [300.0])
+async def test_the_only_sentence_of_an_answer_is_published_before_its_token_counts(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    may_end = asyncio.Event()
+    model_server.prepare("Muy bien, gracias.", may_end=may_end)
+    utterance = await active_call.append_utterance(1, "Sí")
+    answering = asyncio.create_task(active_call.deliver(utterance))
+    async with asyncio.timeout(60):
+        while await active_call.sentences(1) != ["Muy bien, gracias."]:
+            await asyncio.sleep(0.02)
+    may_end.set()
+    await answering
+    [reply] = await active_call.events(ReplyGenerated)
+    assert (reply.text, reply.prompt_tokens) == ("Muy bien, gracias.", 100)
+
+
 async def test_a_person_who_wants_no_more_calls_is_answered_without_the_model(
     active_call: ActiveCall, model_server: ModelServer
 ) -> None:

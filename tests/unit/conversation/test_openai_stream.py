@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.providers import provider
 
 from conversation.adapters.openai import OpenAIModel
-from conversation.domain.messages import CalleeMessage, Completion, ToolUseBegun
+from conversation.domain.messages import CalleeMessage, Completion, TextEnd, ToolUseBegun
 from providers import Failure, RequestFailed
 
 
@@ -41,7 +41,7 @@ class Body(httpx2.AsyncByteStream):
         self.is_read_to_its_end = True
 
 
-async def answer_to(body: Body) -> list[str | ToolUseBegun | Completion]:
+async def answer_to(body: Body) -> list[str | ToolUseBegun | TextEnd | Completion]:
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=body))
     async with openai.AsyncOpenAI(
         api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=transport)
@@ -59,13 +59,13 @@ def in_pieces_of(size: int, body: bytes) -> list[bytes]:
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 async def test_an_answer_may_arrive_in_pieces_of_any_size(size: int, line_end: bytes) -> None:
     body = Body(in_pieces_of(size, ANSWER.replace(b"\n", line_end)))
-    assert await answer_to(body) == ["¿Qué tal, ", "señora?", Completion((), 7, 2)]
+    assert await answer_to(body) == ["¿Qué tal, ", "señora?", TextEnd(), Completion((), 7, 2)]
     assert body.is_read_to_its_end, "so that the connection can be used again"
 
 
 async def test_comments_and_other_fields_are_ignored_and_so_is_what_follows_the_end() -> None:
     body = Body([b": keep-alive\n\nevent: x\nid: 1\n", ANSWER, text("more")])
-    assert await answer_to(body) == ["¿Qué tal, ", "señora?", Completion((), 7, 2)]
+    assert await answer_to(body) == ["¿Qué tal, ", "señora?", TextEnd(), Completion((), 7, 2)]
 
 
 @pytest.mark.parametrize("wrong", [event(error={"message": "overloaded"}), b"data: {no JSON}\n\n", b"data: 3\n\n"])
@@ -76,4 +76,5 @@ async def test_a_stream_with_an_error_or_without_json_is_an_incomplete_answer(wr
 
 
 async def test_an_error_behind_the_reason_of_the_end_loses_only_the_token_counts() -> None:
-    assert await answer_to(Body([text("Hola"), END, event(error={"message": "x"})])) == ["Hola", Completion()]
+    body = Body([text("Hola"), END, event(error={"message": "x"})])
+    assert await answer_to(body) == ["Hola", TextEnd(), Completion()]

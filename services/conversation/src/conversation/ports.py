@@ -9,7 +9,7 @@ from uuid import UUID
 from contracts import AgentTools, Envelope
 from contracts.callback_times import CallbackTime
 from conversation.domain.conversation import Conversation
-from conversation.domain.messages import Completion, Message, ToolUseBegun
+from conversation.domain.messages import Completion, Message, TextEnd, ToolUseBegun
 from conversation.domain.tool_execution import ToolExecution, ToolOutcome
 from conversation.domain.tools import Tool
 
@@ -27,8 +27,8 @@ class Model(Protocol):
 
     def answer(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline_at: float
-    ) -> AsyncGenerator[str | ToolUseBegun | Completion, None]:
-        """Yields pieces of text, a `ToolUseBegun` per tool call, and a `Completion` at the end of a complete answer.
+    ) -> AsyncGenerator[str | ToolUseBegun | TextEnd | Completion, None]:
+        """Yields pieces of text, a `ToolUseBegun` per tool call, and of a complete answer `TextEnd` and `Completion`.
 
         The answer must begin by `first_by` and end by `deadline_at`, instants of the running loop's clock (seconds).
         Raises `providers.RequestFailed`, also after the first piece.

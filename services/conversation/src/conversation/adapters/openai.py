@@ -21,7 +21,7 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
 from conversation.adapters.openai_messages import message_param, tool_param
-from conversation.domain.messages import Completion, Message, ToolUse, ToolUseBegun
+from conversation.domain.messages import Completion, Message, TextEnd, ToolUse, ToolUseBegun
 from conversation.domain.tools import Tool
 from providers import Failure, Provider, RequestFailed
 from providers.connections import KEEPALIVE_SECONDS, connection_failure
@@ -90,13 +90,13 @@ class OpenAIModel:
 
     def answer(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline_at: float
-    ) -> AsyncGenerator[str | ToolUseBegun | Completion, None]:
-        """Yields pieces of text and tool calls that begin, and a `Completion` at the end. Raises RequestFailed."""
+    ) -> AsyncGenerator[str | ToolUseBegun | TextEnd | Completion, None]:
+        """Yields what `conversation.ports.Model` says. Raises RequestFailed."""
         return self._provider.stream(self._pieces(messages, tools, first_by, deadline_at), first_by=first_by)
 
     async def _pieces(
         self, messages: Sequence[Message], tools: Sequence[Tool], first_by: float, deadline_at: float
-    ) -> AsyncGenerator[str | ToolUseBegun | Completion, None]:
+    ) -> AsyncGenerator[str | ToolUseBegun | TextEnd | Completion, None]:
         answer = _Answer()
         try:
             sent_messages, sent_tools = [*map(message_param, messages)], [*map(tool_param, tools)]
@@ -104,8 +104,8 @@ class OpenAIModel:
                 async for chunk in chunks:
                     if text := answer.add(chunk):
                         yield text
-                    while answer.begun:
-                        yield answer.begun.pop(0)
+                    while answer.marks:
+                        yield answer.marks.pop(0)
         except (openai.OpenAIError, httpx2.TransportError, TimeoutError, ValueError) as error:  # not JSON: ValueError
             if answer.finish_reason is None:  # otherwise only the token counts are lost
                 raise RequestFailed(_failure(error, answer.has_begun)) from error
@@ -190,7 +190,8 @@ class _Answer:
     has_begun: bool = False
     finish_reason: str | None = None
     tool_calls: dict[int, _ToolCall] = field(default_factory=dict)
-    begun: list[ToolUseBegun] = field(default_factory=list)
+    marks: list[ToolUseBegun | TextEnd] = field(default_factory=list)
+    """What is to be yielded after the text of the last chunk."""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
@@ -202,9 +203,12 @@ class _Answer:
         if not (choices := chunk.get("choices")):
             return ""
         choice = choices[0]
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
         delta = choice.get("delta") or {}
         self._add_tool_calls(delta.get("tool_calls") or ())
+        if reason := choice.get("finish_reason"):
+            self.finish_reason = reason
+            if reason not in _INCOMPLETE:
+                self.marks.append(TextEnd())
         return _without_surrogates(delta.get("content"))
 
     def _add_tool_calls(self, deltas: Iterable[_ToolCallDelta]) -> None:
@@ -214,7 +218,7 @@ class _Answer:
             if function:
                 if name := _without_surrogates(function.get("name")):
                     call.name += name
-                    self.begun.append(ToolUseBegun(call.name))
+                    self.marks.append(ToolUseBegun(call.name))
                 call.arguments += _without_surrogates(function.get("arguments"))
 
     def completion(self) -> Completion:

@@ -18,7 +18,7 @@ from conversation.application.turn_events import TurnEvents
 from conversation.application.turn_tools import MAX_ROUNDS as MAX_TOOL_ROUNDS
 from conversation.application.turn_tools import TurnTools
 from conversation.domain.digits import digits_of
-from conversation.domain.messages import AgentMessage, Completion, Message, ToolResult, ToolUseBegun
+from conversation.domain.messages import AgentMessage, Completion, Message, TextEnd, ToolResult, ToolUseBegun
 from conversation.domain.sentences import SentenceCutter
 from conversation.domain.tools import END_CALL, read_tool_use, result_of
 from conversation.metrics import MODEL_FAILURES
@@ -163,8 +163,9 @@ class ModelChain:
             async for piece in pieces:
                 if isinstance(piece, Completion):
                     completion = piece
-                elif isinstance(piece, ToolUseBegun):
-                    if self._tools.executes(piece.name) or not self._events.has_begun_answer:
+                elif isinstance(piece, ToolUseBegun | TextEnd):
+                    is_executed = isinstance(piece, ToolUseBegun) and self._tools.executes(piece.name)
+                    if is_executed or not self._events.has_begun_answer:
                         await self._publish(cutter.flush())
                 else:
                     answer.first_token_seconds = answer.first_token_seconds or self._clock() - self._started_at

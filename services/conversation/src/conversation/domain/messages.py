@@ -60,6 +60,11 @@ class ToolUseBegun:
 
 
 @dataclass(frozen=True, slots=True)
+class TextEnd:
+    """The answer is complete but for its token counts, which may take a while: no more words follow."""
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """The end of a complete answer: its tool calls, and its token counts if the vendor reports them."""
 
