@@ -12,7 +12,7 @@ from tests.builders.live_system import WAIT_SECONDS, LiveSystem, field_of, live_
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 ASKS = ("Yes, speaking.", "Please call me back tomorrow at noon.", "Thank you, goodbye.")
-MODES = ("turn_based", "live")
+MODES = ("turn_based", "live", "relay")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -84,7 +84,7 @@ async def test_a_callback_ends_with_a_cancel(system: LiveSystem, mode: str) -> N
     assert (call["status"], call["callback_at"], call["attempts"]) == ("canceled", None, 1)
 
 
-@pytest.mark.parametrize("mode", [*MODES, "relay"])
+@pytest.mark.parametrize("mode", MODES)
 async def test_the_agent_passes_a_switchboard_by_its_menu(system: LiveSystem, mode: str) -> None:
     call_id = await begin(system, "switchboard", mode, phrases=("Appointments.", "Yes, that is right.", "Goodbye."))
     call = await system.end(call_id)

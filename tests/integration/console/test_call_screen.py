@@ -47,6 +47,20 @@ async def test_a_call_in_progress_shows_its_turns_the_wait_for_its_reply_and_its
     assert "Copy the command" in words(page)
 
 
+async def test_a_call_that_waits_for_its_callback_shows_when_and_why(
+    browser: httpx.AsyncClient, orchestrator: Orchestrator, waiting: Call
+) -> None:
+    at = waiting.created_at.replace(year=2200)
+    asked = {"callback_at": at, "callback_number": 1, "callback_reason": "<b>At work</b> until three", "callbacks": 1}
+    await orchestrator.move(waiting.call_id, attempt=1, due_at=at, deadline_at=at, **asked)
+
+    page = (await browser.get(f"/calls/{waiting.call_id}")).text
+
+    assert_safe(page)
+    assert "asked to be called again at" in words(page)
+    assert "<b>At work</b> until three" in words(page), "as text, not as markup"
+
+
 async def test_the_events_of_a_call_have_their_headers_their_cause_and_a_link_to_the_trace(
     open_console: "OpenConsole", calls: EventLog, waiting: Call
 ) -> None:

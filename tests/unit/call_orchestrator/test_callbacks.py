@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from call_orchestrator.domain import inputs
-from call_orchestrator.domain.callbacks import CALLBACK_REASON, MAX_CALLBACKS
+from call_orchestrator.domain.callbacks import CALLBACK_REASON, MAX_CALLBACKS, NOT_CALLED_BACK
 from call_orchestrator.domain.calling_policy import CallingPolicy, Requirement
 from call_orchestrator.domain.decisions import CallCallbackNoted, CallStatusChanged, Ignored, Refused
 from call_orchestrator.domain.dial_times import DialTimes
@@ -146,7 +146,10 @@ def test_the_campaign_limits_the_dials_in_all() -> None:
 def test_a_call_of_a_finished_campaign_does_not_wait() -> None:
     finished = replace(TERMS, is_campaign_finished=True)
     noted = after(TALKING, asked())
-    assert isinstance(after(noted, COMPLETED, terms=finished), Ended)
+    ended = decide(noted, COMPLETED, finished, NOW)
+    assert isinstance(ended, CallStatusChanged)
+    assert isinstance(ended.state, Ended)
+    assert ended.reason == f"{NOT_CALLED_BACK}: its campaign is finished"
 
 
 def test_a_callback_outside_the_calling_hours_waits_for_the_next_permitted_time() -> None:

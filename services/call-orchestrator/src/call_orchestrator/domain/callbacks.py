@@ -24,6 +24,7 @@ from contracts.vocabulary import CallStatus, Disposition, HangupReason
 
 CALLBACK_REASON = "the callee asked to be called again"
 """The reason of a call that waits for a callback."""
+NOT_CALLED_BACK = "the callee asked to be called again, which is not possible"
 MAX_CALLBACKS = 5
 """How often a call may wait because its callee asked for it."""
 WITHDRAWING = frozenset({Disposition.OPT_OUT, Disposition.DECLINED})
@@ -63,13 +64,19 @@ def note_callback(state: Live, request: inputs.CallbackScheduled, terms: Terms) 
     return CallCallbackNoted(state=replace(state, callback=Callback(at=request.at, number=request.number)))
 
 
-def wait_for_callback(state: Live, terms: Terms, now: datetime) -> tuple[Pending, Permission | None] | None:
-    """Returns the wait for the callback after the end of the attempt; None: there is none, or it is not permitted."""
+def wait_for_callback(state: Live, terms: Terms, now: datetime) -> tuple[Pending, Permission | None] | str | None:
+    """Returns the wait for the callback after the end of the attempt; None: there is none.
+
+    If it is not possible any more, returns why, for the reason of the call: the person was told of it.
+    """
     if state.callback is None or state.message is not None:
         return None
-    if _refusal_of_end(state.hangup_reason, state.disposition) or callback_refusal(state, terms):
+    if _refusal_of_end(state.hangup_reason, state.disposition):
         return None
-    return _wait(state, state.callback, terms, now, dialed_at=state.dialed_at)
+    if refusal := callback_refusal(state, terms):
+        return f"{NOT_CALLED_BACK}: {refusal}"
+    wait = _wait(state, state.callback, terms, now, dialed_at=state.dialed_at)
+    return wait or f"{NOT_CALLED_BACK}: the calling policy does not permit it"
 
 
 def replace_wait(state: Pending, request: inputs.CallbackScheduled, terms: Terms, now: datetime) -> Decision:

@@ -38,7 +38,8 @@ class Outcome:
 
 def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: Terms, now: datetime) -> Decision:
     """Returns the end of the call, or the wait for a callback, or for a retry if one remains for its outcome."""
-    if wait := wait_for_callback(state, terms, now):
+    wait = wait_for_callback(state, terms, now)
+    if isinstance(wait, tuple):
         waiting, put_off = wait
         duration_seconds = outcome.duration_seconds
         return CallStatusChanged(
@@ -65,7 +66,7 @@ def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: T
         reason = f"the goal {terms.goal} was not reached: {state.disposition}"
     return CallStatusChanged(
         state=after,
-        reason=reason or final_status,
+        reason=(wait if isinstance(after, Ended) else None) or reason or final_status,
         duration_seconds=outcome.duration_seconds,
         permission=None if isinstance(permission, Permitted) else permission,
     )
