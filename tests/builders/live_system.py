@@ -1,6 +1,7 @@
 """A running system for tests of live calls: at the speed of speech, with callees that each test chooses."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -18,13 +19,22 @@ from centralita.embedded.system import System, running
 from contracts.permissions import ADMIN
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
-WAIT_SECONDS = 120
+WAIT_SECONDS = 300
 POLL_SECONDS = 0.2
 PHRASES = ("Yes, speaking.", "Thank you, goodbye.")
 """What a callee says if a test does not choose it: two turns. The agent ends the conversation after a goodbye."""
+CAMPAIGN = {
+    "name": "Live",
+    "mode": "live",
+    "turn_taking": {"silence_seconds": 30, "filler_seconds": 10},
+}
+"""No silence and no filler is due while a loaded machine is late."""
+PATIENCE_SECONDS = 120.0
+"""How long a callee waits for an agent on a loaded machine, before it hangs up or says its next phrase."""
 NEVER = 1000.0
 """Seconds into a reply that no reply has: the callee does not interrupt."""
 GREETING = "Hello Ada, this is the assistant of the clinic, and I am calling about your appointment tomorrow."
+_LATE_TRANSCRIPT_SECONDS = 0.8
 _ESTABLISHED = "01"
 
 Event = dict[str, Any]
@@ -49,10 +59,21 @@ class LiveSystem:
         answer = await self.rest.put(f"{self.control}/{path}", json=body)
         assert answer.is_success, answer.text
 
+    async def declare_campaign(self) -> None:
+        """Creates and starts the campaign of all calls."""
+        for path, body in (("campaigns", {"campaign_id": "live", **CAMPAIGN}), ("campaigns/live/start", None)):
+            answer = await self.rest.post(f"/api/v1/{path}", json=body)
+            assert answer.is_success, answer.text
+
     async def begin(self, behaviour: str, settings: Mapping[str, object] | None = None, **fields: object) -> str:
         """Requests a live call, and returns its id. `settings` of the callee override `PHRASES`."""
         number = f"+1212555{next(self._numbers):04d}"
-        chosen = {"phrases": PHRASES, "delay_seconds": 0.6, **(settings or {})}
+        chosen = {
+            "phrases": PHRASES,
+            "delay_seconds": 0.6,
+            "patience_seconds": PATIENCE_SECONDS,
+            **(settings or {}),
+        }
         await self.control_put(f"callees/{number}", {"behaviours": [behaviour], "settings": chosen})
         body = {
             "campaign_id": "live",
@@ -135,13 +156,16 @@ class LiveSystem:
 @asynccontextmanager
 async def live_system(folder: Path, **options: Any) -> AsyncIterator[LiveSystem]:
     """Runs the system during the block. `options` are those of `centralita.embedded.system.running`."""
-    settings = {"API_KEYS": "k", "LOG_LEVEL": "INFO", "ALLOWED_COUNTRIES": "US"}
+    settings = {"API_KEYS": "k", "LOG_LEVEL": "INFO", "ALLOWED_COUNTRIES": "US", "LIVE_MAX_LAG_SECONDS": "60"}
+    settings["BREAKER_FAILURES"] = "1000"  # the faults of one test are not those of the next
     headers = {"X-API-Key": "k"}
     async with (
         running(folder, environment=ENVIRONMENT, seed=3, settings=settings, **options) as system,
         httpx.AsyncClient(base_url=system.edge_url, headers=headers, timeout=60, trust_env=False) as rest,
     ):
-        yield LiveSystem(system, rest)
+        live = LiveSystem(system, rest)
+        await live.declare_campaign()
+        yield live
 
 
 def select(events: Sequence[Event], event_type: str, **values: object) -> list[Event]:
@@ -149,9 +173,14 @@ def select(events: Sequence[Event], event_type: str, **values: object) -> list[E
     return [event for event in events if event["type"] == event_type and values.items() <= event["data"].items()]
 
 
-def said(events: Sequence[Event]) -> list[str]:
-    """Returns the words of the callee, turn by turn. On a loaded machine a transcript may come after its turn's end."""
-    return [text for text in field_of(events, "speech.heard", "text") if text]
+def said(events: Sequence[Event]) -> str:
+    """Returns all words of the callee. On a loaded machine, words that are transcribed late are a turn of their own."""
+    return " ".join(text for text in field_of(events, "speech.heard", "text") if text)
+
+
+def words(phrases: Sequence[str]) -> str:
+    """Returns the words of phrases, as `said` has them: without pauses."""
+    return re.sub(r"\[.*?\] ", "", " ".join(phrases))
 
 
 def field_of(events: Sequence[Event], event_type: str, name: str) -> list[Any]:
@@ -162,6 +191,14 @@ def field_of(events: Sequence[Event], event_type: str, name: str) -> list[Any]:
 def spoken(entry: Mapping[str, Any], kind: str = "utterance") -> list[str]:
     """Returns the callee's sounds of this kind on all streams of the call."""
     return [sound["text"] for stream in entry["streams"] for sound in stream["sounds"] if sound["kind"] == kind]
+
+
+def was_late(events: Sequence[Event], entry: Mapping[str, Any]) -> bool:
+    """Returns whether the machine was too late for what depends on moments, such as a sound during a reply."""
+    delays = field_of(events, "speech.heard", "transcription_seconds")
+    is_transcript_late = any(delay is None or delay > _LATE_TRANSCRIPT_SECONDS for delay in delays)
+    has_gap = any(field_of(events, "telephony.media_closed", "underruns"))
+    return is_transcript_late or has_gap or any(stream["late_seconds"] for stream in entry["streams"])
 
 
 def played_sentences(stream: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
-"""A process that holds a media stream is killed during the conversation: another one continues from the log."""
+"""A process that holds a media stream ends during the conversation: another one continues from the log."""
 
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.builders.live_system import (
     said,
     select,
     spoken,
+    words,
 )
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
@@ -27,8 +29,12 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveSy
         yield system
 
 
+CALLEE = {"at_seconds": NEVER, "delay_seconds": 15.0}
+"""A callee who leaves time after a reply, so that the process ends before the next utterance on a loaded machine."""
+
+
 async def test_a_killed_process_loses_no_turn_and_the_sentence_is_played_again(live: LiveSystem) -> None:
-    call_id = await live.begin("human", {"at_seconds": NEVER, "delay_seconds": 2.0})
+    call_id = await live.begin("human", CALLEE)
     await live.until_replying(call_id)
     live.holder().kill()
     call = await live.end(call_id)
@@ -44,7 +50,7 @@ async def test_a_killed_process_loses_no_turn_and_the_sentence_is_played_again(l
     turns = field_of(events, "speech.heard", "turn")
     assert turns == list(range(1, len(turns) + 1)), "each turn is claimed once"
     assert field_of(events, "reply.generated", "turn") == turns, "and answered once"
-    assert said(events) == spoken(entry) == list(PHRASES)
+    assert said(events) == words(spoken(entry)) == words(PHRASES)
     first, second = entry["streams"]
     assert first["closed_by"] == "network"
     assert [error["code"] for error in entry["errors"]] == [31903]
@@ -52,4 +58,25 @@ async def test_a_killed_process_loses_no_turn_and_the_sentence_is_played_again(l
         "the sentence that was being heard is heard to its end"
     )
     assert played_sentences(second)[0].startswith("1.")
+    await live.verify_replay()
+
+
+async def test_a_stopped_process_ends_its_sentence_and_says_at_most_the_rest_of_one_again(live: LiveSystem) -> None:
+    call_id = await live.begin("human", CALLEE)
+    await live.until_replying(call_id)
+    process = live.holder().process
+    assert process
+    process.send_signal(signal.SIGTERM)
+    call = await live.end(call_id)
+    events, entry = await live.events(call_id), await live.entry(call_id)
+
+    assert (call["status"], entry["errors"]) == ("completed", [])
+    assert field_of(events, "telephony.media_opened", "generation") == [1, 2]
+    assert field_of(events, "telephony.media_closed", "reason") == ["drained", "goodbye"]
+    assert select(events, "telephony.media_lost") + select(events, "telephony.media_degraded") == []
+    assert said(events) == words(spoken(entry)) == words(PHRASES)
+    turns = field_of(events, "speech.heard", "turn")
+    assert field_of(events, "reply.generated", "turn") == turns == list(range(1, len(turns) + 1))
+    first, second = entry["streams"]
+    assert len(set(played_sentences(first)) & set(played_sentences(second))) <= 1
     await live.verify_replay()
