@@ -173,13 +173,18 @@ def select(events: Sequence[Event], event_type: str, **values: object) -> list[E
     return [event for event in events if event["type"] == event_type and values.items() <= event["data"].items()]
 
 
-def said(events: Sequence[Event]) -> str:
-    """Returns all words of the callee. On a loaded machine, words that are transcribed late are a turn of their own."""
-    return " ".join(text for text in field_of(events, "speech.heard", "text") if text)
+def said(events: Sequence[Event]) -> list[str]:
+    """Returns the words of the callee, turn by turn. On a loaded machine a transcript may come after its turn's end."""
+    return [text for text in field_of(events, "speech.heard", "text") if text]
+
+
+def said_words(events: Sequence[Event]) -> str:
+    """Returns all words of the callee: on a loaded machine, words that are transcribed late are a turn of their own."""
+    return " ".join(said(events))
 
 
 def words(phrases: Sequence[str]) -> str:
-    """Returns the words of phrases, as `said` has them: without pauses."""
+    """Returns the words of phrases, as `said_words` has them: without pauses."""
     return re.sub(r"\[.*?\] ", "", " ".join(phrases))
 
 

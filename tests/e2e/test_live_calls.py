@@ -14,7 +14,7 @@ from tests.builders.live_system import (
     LiveSystem,
     field_of,
     live_system,
-    said,
+    said_words,
     select,
     spoken,
     was_late,
@@ -43,7 +43,7 @@ async def test_a_live_conversation_is_in_the_log_as_it_was_said_and_heard(live: 
     assert field_of(events, "telephony.media_opened", "generation") == [1]
     assert field_of(events, "telephony.media_closed", "reason") == ["goodbye"]
     assert select(events, "telephony.media_lost") + select(events, "telephony.media_degraded") == []
-    assert said(events) == words(spoken(entry)) == words(PHRASES)
+    assert said_words(events) == words(spoken(entry)) == words(PHRASES)
     assert select(events, "speech.interrupted") == []
     turns = [0, *field_of(events, "speech.heard", "turn")]
     assert field_of(events, "speech.played", "turn") == turns, "the greeting, a reply and the goodbye"
@@ -62,7 +62,7 @@ async def test_the_history_ends_at_the_word_that_the_callee_heard_last(live: Liv
     events, entry = await live.events(call_id), await live.entry(call_id)
 
     assert (call["status"], entry["errors"]) == ("completed", [])
-    assert said(events) == words(spoken(entry)) == words(PHRASES)
+    assert said_words(events) == words(spoken(entry)) == words(PHRASES)
     for interrupted in select(events, "speech.interrupted", turn=1):
         following = select(events, "speech.heard", turn=2)[0]
         assert events.index(interrupted) < events.index(following)
@@ -83,10 +83,10 @@ async def test_a_sound_that_is_no_turn_interrupts_nothing(live: LiveSystem, beha
 
     assert (call["status"], entry["errors"]) == ("completed", [])
     assert spoken(entry, kind), "the callee made its sound"
-    assert all(phrase in said(events) for phrase in PHRASES)
+    assert all(phrase in said_words(events) for phrase in PHRASES)
     if was_late(events, entry):
         pytest.skip("the machine was late: the sound may have come after the reply")
-    assert said(events) == words(spoken(entry)) == words(PHRASES)
+    assert said_words(events) == words(spoken(entry)) == words(PHRASES)
     assert select(events, "speech.interrupted") == []
     assert all(field_of(events, "speech.played", "is_complete"))
 
@@ -98,7 +98,7 @@ async def test_a_number_with_a_pause_is_one_turn(live: LiveSystem) -> None:
     events, entry = await live.events(call_id), await live.entry(call_id)
 
     assert (call["status"], entry["errors"]) == ("completed", [])
-    assert said(events) == words(phrases)
+    assert said_words(events) == words(phrases)
     if was_late(events, entry):
         pytest.skip("the machine was late: the pause may have been longer")
     assert len(select(events, "speech.heard")) == len(phrases)

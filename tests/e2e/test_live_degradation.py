@@ -11,7 +11,7 @@ from tests.builders.live_system import (
     LiveSystem,
     field_of,
     live_system,
-    said,
+    said_words,
     select,
     words,
 )
@@ -53,7 +53,7 @@ async def test_a_call_whose_streams_are_refused_is_held_in_turns(live: LiveSyste
     assert call["status"] == "completed"
     assert field_of(events, "telephony.media_lost", "reason") == ["never_opened"] * 4
     assert field_of(events, "telephony.media_degraded", "reason") == ["lost_streams"]
-    assert said(events) == words(PHRASES)
+    assert said_words(events) == words(PHRASES)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ async def test_without_a_transcriber_the_call_is_held_in_turns(
     assert call["status"] == "completed"
     assert field_of(events, "telephony.media_closed", "reason") == ["transcription"]
     assert field_of(events, "telephony.media_degraded", "reason") == ["transcription"]
-    assert said(events).endswith(PHRASES[-1]), "the conversation goes on to its end"
+    assert said_words(events).endswith(PHRASES[-1]), "the conversation goes on to its end"
 
 
 async def test_without_the_socket_of_the_synthesis_speech_comes_over_http(live: LiveSystem) -> None:
@@ -85,21 +85,7 @@ async def test_without_the_socket_of_the_synthesis_speech_comes_over_http(live: 
 
     assert (call["status"], entry["errors"]) == ("completed", [])
     assert field_of(events, "telephony.media_closed", "reason") == ["goodbye"]
-    assert said(events) == words(PHRASES)
-
-
-async def test_without_any_synthesis_the_call_is_held_in_turns(live: LiveSystem) -> None:
-    await live.control_put("faults", [unavailable(SPEECH)])
-    call_id = await live.begin("human", {"at_seconds": NEVER, "delay_seconds": 15.0})
-    await live.until(call_id, "telephony.media_opened")
-    await live.control_put("faults", [unavailable("text-to-speech")])  # the greeting is a clip
-    call = await live.end(call_id)
-    events = await live.events(call_id)
-
-    assert call["status"] == "completed"
-    assert field_of(events, "telephony.media_closed", "reason") == ["synthesis"]
-    assert field_of(events, "telephony.media_degraded", "reason") == ["synthesis"]
-    assert said(events).endswith(PHRASES[-1])
+    assert said_words(events) == words(PHRASES)
 
 
 async def test_the_opt_out_key_ends_a_live_call_with_a_goodbye(live: LiveSystem) -> None:
@@ -152,7 +138,7 @@ async def test_a_callee_who_hangs_up_in_mid_sentence_completes_the_call(live: Li
     events, entry = await live.events(call_id), await live.entry(call_id)
 
     assert (call["status"], entry["ended_by"]) == ("completed", "callee")
-    assert said(events).startswith(phrases[0])
+    assert said_words(events).startswith(phrases[0])
 
 
 async def test_a_text_over_rest_is_answered_on_the_line(live: LiveSystem) -> None:
@@ -164,6 +150,6 @@ async def test_a_text_over_rest_is_answered_on_the_line(live: LiveSystem) -> Non
     events = await live.events(call_id)
 
     assert call["status"] == "completed"
-    assert "Goodbye, thank you." in said(events)
+    assert "Goodbye, thank you." in said_words(events)
     assert field_of(events, "speech.played", "is_complete")[-1]
     assert field_of(events, "telephony.media_closed", "reason") == ["goodbye"]

@@ -13,7 +13,7 @@ from tests.builders.live_system import (
     field_of,
     live_system,
     played_sentences,
-    said,
+    said_words,
     select,
     spoken,
     words,
@@ -50,7 +50,7 @@ async def test_a_killed_process_loses_no_turn_and_the_sentence_is_played_again(l
     turns = field_of(events, "speech.heard", "turn")
     assert turns == list(range(1, len(turns) + 1)), "each turn is claimed once"
     assert field_of(events, "reply.generated", "turn") == turns, "and answered once"
-    assert said(events) == words(spoken(entry)) == words(PHRASES)
+    assert said_words(events) == words(spoken(entry)) == words(PHRASES)
     first, second = entry["streams"]
     assert first["closed_by"] == "network"
     assert [error["code"] for error in entry["errors"]] == [31903]
@@ -74,7 +74,7 @@ async def test_a_stopped_process_ends_its_sentence_and_says_at_most_the_rest_of_
     assert field_of(events, "telephony.media_opened", "generation") == [1, 2]
     assert field_of(events, "telephony.media_closed", "reason") == ["drained", "goodbye"]
     assert select(events, "telephony.media_lost") + select(events, "telephony.media_degraded") == []
-    assert said(events) == words(spoken(entry)) == words(PHRASES)
+    assert said_words(events) == words(spoken(entry)) == words(PHRASES)
     turns = field_of(events, "speech.heard", "turn")
     assert field_of(events, "reply.generated", "turn") == turns == list(range(1, len(turns) + 1))
     first, second = entry["streams"]

@@ -10,7 +10,7 @@ from tests.builders.events import campaign_paused, campaign_resumed
 from call_orchestrator.domain import machine
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from campaign_stats.projection import project, statistics
-from centralita.replay.decisions import decide_again, policy_of
+from centralita.replay.decisions import decide_again, policy_of, terms_in
 from centralita.replay.record import Record
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import Verification, verify
@@ -47,6 +47,8 @@ from contracts.dial_terms import OpenHours
 from contracts.examples import EXAMPLES
 from contracts.retry_policy import RequestedRetryPolicy
 from contracts.streams import CALLS, MIN_BACKLOG_LIMIT, REQUESTS
+from contracts.turn_taking import TurnTakingTerms
+from contracts.vocabulary import ConversationMode
 from records.messages import Message
 
 STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
@@ -500,3 +502,16 @@ async def test_a_grant_may_be_decided_on_its_campaign_as_it_was_later(state: str
     log.messages = [one for one in log.messages if not one.subject.startswith(closing.event_name)]
     assert len((await verify(log.record())).drifts) == is_late, "no state of the campaign leads to this decision"
     assert (await verify(log.record(scope=Scope(call_id=CALL_ID)))).drifts == (), "one call has no campaigns"
+
+
+def test_a_call_carries_what_it_took_from_its_campaign() -> None:
+    """A term that a call has, and that verification leaves out, is a drift of each call of such a campaign."""
+    created = EXAMPLES["call.created"]
+    assert isinstance(created, CallDecision)
+    turn_taking = TurnTakingTerms(silence_seconds=30)
+    call = created.call.model_copy(
+        update={"turn_taking": turn_taking, "mode": ConversationMode.LIVE, "max_attempts": 7}
+    )
+    terms = terms_in(call)
+    shared = (CampaignTerms.model_fields.keys() & Call.model_fields.keys()) - {"purpose"}
+    assert {name: getattr(terms, name) for name in shared} == {name: getattr(call, name) for name in shared}
