@@ -137,6 +137,8 @@ VERSION_2 = {
     "call.put_off",
     "call.settlement_requested",
     "call.status_changed",
+    "call.transfer_ended",
+    "call.transfer_started",
     "campaign.paused",
     "campaign.resumed",
     "dial.cleared",

@@ -24,6 +24,8 @@ from contracts import (
     MediaClosedReason,
     ReplyGenerated,
     SpeechHeard,
+    TransferKind,
+    TransferRequested,
 )
 from contracts.call import Call
 from contracts.vocabulary import ConversationMode
@@ -302,6 +304,7 @@ class Answer:
     seconds: float = 0.3
     ends: bool = False
     digits: str = ""
+    transfers: bool = False
 
 
 class LiveFixture:
@@ -388,6 +391,19 @@ class LiveFixture:
                 await asyncio.sleep(answer.seconds)
                 self.answer(event.turn, answer)
 
+    def request_transfer(self, turn: int) -> None:
+        """Appends that the reply of a turn announces a transfer."""
+        self.log.store(
+            TransferRequested(
+                call_id=self.call.call_id,
+                attempt=self.call.attempt,
+                turn=turn,
+                destination="sales",
+                kind=TransferKind.COLD,
+                phone_number="+12125550145",
+            )
+        )
+
     def answer(self, turn: int, answer: Answer) -> None:
         """Appends the reply to a turn."""
         call = self.call
@@ -402,6 +418,8 @@ class LiveFixture:
                     language=call.language,
                 )
             )
+        if answer.transfers:
+            self.request_transfer(turn)
         self.log.store(
             ReplyGenerated(
                 call_id=call.call_id,

@@ -66,6 +66,16 @@ async def test_a_campaign_calls_only_from_a_number_of_the_installation(caller_id
     assert (last_state(log).terms or RequestedTerms()).caller_id == (caller_id if is_accepted else None)
 
 
+@pytest.mark.parametrize(("number", "country"), [("+12125550145", None), ("+34911234567", "ES")])
+async def test_calls_are_transferred_only_to_countries_that_are_called(number: str, country: str | None) -> None:
+    destination = {"name": "sales", "description": "sells", "phone_number": number}
+    terms = RequestedTerms.model_validate({"tools": {"transfers": [destination]}})
+    service = CampaignService(FakeEventLog(), lambda: NOW, allowed_countries=frozenset({"US"}))
+    created = await service.handle(CampaignCreateRequested(campaign_id="a", terms=terms), an_envelope())
+    refused = "tools.transfers: sales has a number of the country ES; allowed are US (ALLOWED_COUNTRIES)"
+    assert created.reasons == ((refused,) if country else ())
+
+
 async def test_a_pause_carries_its_instant_and_its_reason() -> None:
     log = FakeEventLog()
     assert await handle(log, PAUSE, RESUME) == [True, True]

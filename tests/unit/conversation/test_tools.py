@@ -19,10 +19,13 @@ def test_tools_are_strict_functions_whose_properties_are_all_required() -> None:
         assert tool.parameters["additionalProperties"] is False
 
 
-def test_the_model_may_choose_every_disposition_except_a_technical_failure() -> None:
+def test_the_model_may_choose_every_disposition_that_no_event_decides() -> None:
     properties = TOOLS[0].parameters["properties"]
     assert isinstance(properties, dict)
-    assert set(properties["disposition"]["enum"]) == set(Disposition) - {Disposition.TECHNICAL_FAILURE}
+    assert set(properties["disposition"]["enum"]) == set(Disposition) - {
+        Disposition.TECHNICAL_FAILURE,
+        Disposition.TRANSFERRED,
+    }
 
 
 @pytest.mark.parametrize("raw", ["", "{", "[1]", "null", '"text"', "{'field': 1}"])

@@ -9,7 +9,14 @@ from starlette.routing import compile_path
 import chassis.path_numbers  # noqa: F401  the convertor of the paths
 from centralita.operations.doctor import public as doctor
 from telephony.media import MEDIA_PATH, build_media_target, derive_media_key, verify
-from telephony.routes import AFTER_SEQUENCE, AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook, parse_sequence
+from telephony.routes import (
+    AFTER_SEQUENCE,
+    AFTER_SPOKEN_TEXT,
+    FIRST_SENTENCE,
+    TRANSFER_WEBHOOKS,
+    Webhook,
+    parse_sequence,
+)
 from telephony.timing import HANDOVER_SECONDS, SILENCE_SECONDS
 from telephony.twilio import build_urls
 
@@ -23,6 +30,7 @@ BUILT = {
     Webhook.REMAINDER: URLS.remainder(CALL, 2, 7, 3),
     Webhook.MESSAGE: URLS.message(CALL, 2, is_finished=True, is_after_spoken_text=True),
     Webhook.STREAM_ENDED: URLS.stream_ended(CALL, 2, 4),
+    **{webhook: URLS.transfer(webhook, CALL, 2, 7) for webhook in TRANSFER_WEBHOOKS},
 }
 BASE = "https://calls.example.com/twilio"
 RETRY = "#rc=2&rp=ct,rt,5xx"
@@ -38,7 +46,7 @@ def parse(template: str, path: str) -> dict[str, object]:
 @pytest.mark.parametrize("webhook", Webhook)
 def test_a_webhook_url_is_parsed_as_it_was_built(webhook: Webhook) -> None:
     url = urlsplit(BUILT[webhook])
-    turn = {"turn": 7} if webhook in (Webhook.UTTERANCE, Webhook.REMAINDER) else {}
+    turn = {"turn": 7} if webhook in (Webhook.UTTERANCE, Webhook.REMAINDER, *TRANSFER_WEBHOOKS) else {}
     turn |= {"generation": 4} if webhook is Webhook.STREAM_ENDED else {}
 
     assert parse("/twilio" + webhook.template, url.path) == {"call_id": CALL, "attempt": 2, **turn}
@@ -53,6 +61,10 @@ def test_webhook_urls_have_the_form_of_earlier_versions() -> None:
         Webhook.REMAINDER: f"{BASE}/say/{CALL}/2/7?from=3{RETRY}",
         Webhook.MESSAGE: f"{BASE}/message/{CALL}/2?finished=true&said=true{RETRY}",
         Webhook.STREAM_ENDED: f"{BASE}/live/{CALL}/2/4{RETRY}",
+        Webhook.TRANSFER_ENDED: f"{BASE}/transfer/{CALL}/2/7{RETRY}",
+        Webhook.TRANSFER_ANSWERED: f"{BASE}/transfer_answered/{CALL}/2/7{RETRY}",
+        Webhook.TRANSFER_OFFERED: f"{BASE}/transfer_offer/{CALL}/2/7{RETRY}",
+        Webhook.TRANSFER_CHOSEN: f"{BASE}/transfer_choice/{CALL}/2/7{RETRY}",
     } == BUILT
     assert URLS.utterance(CALL, 2, 7, is_after_spoken_text=False) == f"{BASE}/gather/{CALL}/2/7{RETRY}"
     assert URLS.message(CALL, 2) == f"{BASE}/message/{CALL}/2{RETRY}"

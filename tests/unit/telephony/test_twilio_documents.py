@@ -29,7 +29,8 @@ from telephony.instructions import (
 )
 from telephony.media import derive_media_key, sign, stream_path
 from telephony.provider import Form
-from telephony.twilio import MAX_SPOKEN_BYTES, TwilioWebhooks
+from telephony.twilio import TwilioWebhooks
+from telephony.twilio_speech import MAX_SPOKEN_BYTES
 from telephony.twilio_streams import StreamSignatures
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")

@@ -27,6 +27,8 @@ from contracts.events.calls import (
     CallPutOff,
     CallSettlementRequested,
     CallStatusChanged,
+    CallTransferEnded,
+    CallTransferStarted,
 )
 from contracts.events.campaign_requests import (
     CampaignChangeRequested,
@@ -81,6 +83,7 @@ from contracts.events.telephony import (
 )
 from contracts.events.timers import TimerDue
 from contracts.events.tools import ToolCalled, ToolRequested, ToolStatus
+from contracts.events.transfers import TransferAnswered, TransferEnded, TransferRequested, TransferStarted
 from contracts.invalid import InvalidMessage, reasons_of
 from contracts.number_state import NumberState
 from contracts.outcomes import Outcomes, OutcomesQuery
@@ -98,6 +101,7 @@ from contracts.queries import (
     NumberCallsQuery,
     outcome_subject,
 )
+from contracts.transfers import TransferKind, TransferStatus
 from contracts.values import CallId, CampaignId, ContactId, Language, PhoneNumber, call_id_of
 from contracts.vocabulary import (
     FINAL_STATUSES,
@@ -161,6 +165,8 @@ __all__ = [
     "CallSettlementRequested",
     "CallStatus",
     "CallStatusChanged",
+    "CallTransferEnded",
+    "CallTransferStarted",
     "CallbackScheduled",
     "Campaign",
     "CampaignCalls",
@@ -259,6 +265,12 @@ __all__ = [
     "ToolCalled",
     "ToolRequested",
     "ToolStatus",
+    "TransferAnswered",
+    "TransferEnded",
+    "TransferKind",
+    "TransferRequested",
+    "TransferStarted",
+    "TransferStatus",
     "TurnLatencies",
     "VoicemailDelivery",
     "VoicemailPolicy",

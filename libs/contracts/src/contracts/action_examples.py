@@ -7,6 +7,7 @@ from contracts.event import Event
 from contracts.events.calls import CallCallbackNoted
 from contracts.events.conversations import CallbackScheduled
 from contracts.events.telephony import DigitsSent
+from contracts.transfer_examples import transfer_examples
 from contracts.values import call_id_of
 
 _CALL_ID = call_id_of("appointment-1027")
@@ -30,4 +31,5 @@ def action_examples(talking: Call, noted_at: datetime) -> tuple[Event, ...]:
             reason="At work until three.",
         ),
         DigitsSent(call_id=_CALL_ID, attempt=1, turn=2, digits="1w2"),
+        *transfer_examples(talking, noted_at),
     )

@@ -93,6 +93,8 @@ class CallProgress(TypedDict):
     callback_number: int
     callback_reason: str | None
     callbacks: int
+    transfer_turn: int
+    is_transferring: bool
 
 
 class Call(GivenConsent):
@@ -267,6 +269,12 @@ class Call(GivenConsent):
     callback_number: int = Field(default=0, description="which request of that attempt it was")
     callback_reason: PersonalText | None = Field(default=None, description="why, in the words of the model")
     callbacks: int = Field(default=0, description="how often the call waited because its callee asked for it")
+    transfer_turn: int = Field(
+        default=0, description="the turn in which the newest transfer of the attempt was announced; 0: there was none"
+    )
+    is_transferring: bool = Field(
+        default=False, description="the callee is being connected, or is, with a person of the company"
+    )
 
     def may_use_line(self, attempt: int) -> bool:
         """Whether the line of this attempt may still be used: the attempt is live and no hang-up was requested."""

@@ -33,6 +33,7 @@ from contracts.events.telephony import (
     TelephonyStatusReported,
 )
 from contracts.events.timers import TimerDue
+from contracts.events.transfers import TransferAnswered, TransferEnded, TransferStarted
 from contracts.streams import CALLS, REQUESTS, Stream
 from contracts.vocabulary import CallStatus
 
@@ -130,6 +131,9 @@ ORCHESTRATOR_FACTS = Consumer(
         MessageReported,
         PersonRecognized,
         OptOutKeyPressed,
+        TransferStarted,
+        TransferAnswered,
+        TransferEnded,
         ConversationEnded,
         CallbackScheduled,
         TimerDue,

@@ -12,6 +12,7 @@ from contracts.events.conversations import ConversationEnded, ReplyGenerated, Sp
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.media import MediaOpened
 from contracts.events.requests import CallRequested
+from contracts.events.transfers import TransferRequested
 from contracts.personal import json_and_sealed
 from contracts.values import call_id_of
 from contracts.vocabulary import FINAL_STATUSES, LIVE_STATUSES, CallStatus
@@ -101,7 +102,10 @@ ANSWERED_CALL_FILTERS = (f"{CallStatusChanged.event_name}.*.{CallStatus.IN_PROGR
 """What voice follows of CALLS to store the greeting of a call that is answered."""
 TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 """What voice reads of CALLS to speak the sentences of a turn."""
-LIVE_FILTERS = (*TURN_FILTERS, SpeechHeard.subjects(), ConversationEnded.subjects(), MediaOpened.subjects())
+LIVE_FILTERS = (
+    *TURN_FILTERS,
+    *(event.subjects() for event in (SpeechHeard, ConversationEnded, TransferRequested, MediaOpened)),
+)
 """What voice follows of CALLS to conduct live conversations."""
 INTERRUPTION_FILTERS = (SpeechInterrupted.subjects(),)
 """What conversation follows of CALLS to stop a reply that is not heard any more."""

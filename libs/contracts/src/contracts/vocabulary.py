@@ -76,7 +76,6 @@ class MediaClosedReason(StrEnum):
     DRAINED = "drained"
     """The process ends; another one continues."""
     DROPPED = "dropped"
-    """The connection was lost."""
     SUPERSEDED = "superseded"
     """A stream of a higher generation has begun."""
     TRANSCRIPTION = "transcription"
@@ -86,6 +85,7 @@ class MediaClosedReason(StrEnum):
     """The provider's messages could not be read, or it stopped reading ours."""
     OPTED_OUT = "opted_out"
     """The callee pressed the opt-out key; edge appends that, and says goodbye."""
+    TRANSFERRED = "transferred"
 
 
 class MediaLostReason(StrEnum):
@@ -220,6 +220,7 @@ class Disposition(StrEnum):
     ANSWERED = "answered"
     WRONG_NUMBER = "wrong_number"
     OPT_OUT = "opt_out"
+    TRANSFERRED = "transferred"
     UNRESPONSIVE = "unresponsive"
     TECHNICAL_FAILURE = "technical_failure"
     """The callee was reached, but the agent could not conduct the conversation."""
@@ -245,7 +246,6 @@ OptOutKey = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
 OPT_OUT_KEY: OptOutKey = "9"
 """The opt-out key of calls whose campaign sets none."""
 NO_OPT_OUT_KEY: Literal["off"] = "off"
-"""No key opts out."""
 MAX_DIALS = 64
 """How many of the newest dials of a number are kept. So a frequency cap of more calls is refused: it would not hold."""
 

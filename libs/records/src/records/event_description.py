@@ -35,7 +35,12 @@ from contracts import (
     TimerDue,
     ToolCalled,
     ToolRequested,
+    TransferAnswered,
+    TransferEnded,
+    TransferRequested,
+    TransferStarted,
 )
+from contracts.transfers import transfer_words
 from contracts.vocabulary import MESSAGE_TURN
 from records.live_description import LiveEvent, phrases_of, spoken_in
 
@@ -125,6 +130,8 @@ def _telephony(event: Event) -> str:
             return f"attempt {event.attempt}, turn {event.turn}"
         case OptOutKeyPressed():
             return f"attempt {event.attempt}: {event.key}"
+        case TransferRequested() | TransferStarted() | TransferAnswered() | TransferEnded():
+            return f"turn {event.turn}: {_transfer(event)}"
         case DialPlaced():
             return f"attempt {event.attempt}: {event.provider_call_id}"
         case DigitsSent():
@@ -135,6 +142,20 @@ def _telephony(event: Event) -> str:
             return f"attempt {event.attempt}: {event.status or 'no such call'}"
         case _:
             return ""
+
+
+def _transfer(event: TransferRequested | TransferStarted | TransferAnswered | TransferEnded) -> str:
+    match event:
+        case TransferRequested():
+            summary = f", “{event.summary}”" if event.summary else ""
+            return f"{event.destination} ({event.kind}), {event.phone_number}{summary}"
+        case TransferStarted():
+            return f"{event.destination} ({event.kind})"
+        case TransferAnswered():
+            return "accepted" if event.is_accepted else "not accepted"
+        case TransferEnded():
+            seconds = f" after {event.seconds} s" if event.seconds else ""
+            return f"{event.destination}: {transfer_words(event.status)}{seconds}"
 
 
 def _turn(number: int) -> str:

@@ -49,6 +49,7 @@ CLOSED_WORDS: Mapping[MediaClosedReason, str] = {
     MediaClosedReason.SYNTHESIS: _UNSPOKEN,
     MediaClosedReason.MALFORMED: "the provider's messages could not be read, or it stopped reading ours",
     MediaClosedReason.OPTED_OUT: "the callee pressed the opt-out key",
+    MediaClosedReason.TRANSFERRED: "the callee is transferred",
 }
 LOST_WORDS: Mapping[MediaLostReason, str] = {
     MediaLostReason.DIED: "its process ended without a report",

@@ -143,6 +143,8 @@ def _state(call: Call) -> Iterable[StateLine]:
     if call.callback_at is not None:
         why = f": {call.callback_reason}" if call.callback_reason else ""
         yield StateLine(name="callback", text=f"{call.callback_at:%Y-%m-%d %H:%M:%S} UTC{why}")
+    if call.is_transferring:
+        yield StateLine(name="transfer", text=f"since turn {call.transfer_turn}")
     for name in ("reason", "disposition", "hangup_reason", "duration_seconds"):
         if (value := getattr(call, name)) is not None:
             yield StateLine(name=name, text=str(value))

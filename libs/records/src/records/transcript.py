@@ -22,12 +22,14 @@ from contracts import (
     SpeechHeard,
     SpeechInterrupted,
     SpeechPlayed,
+    TransferEnded,
 )
 from contracts.phrases import greeting_of
+from contracts.transfers import transfer_words
 
 
 class ConversationLine(BaseModel):
-    """One utterance or reply, pressed keys, or how the conversation ended."""
+    """One utterance or reply, pressed keys, how a transfer ended, or how the conversation did."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,7 +37,7 @@ class ConversationLine(BaseModel):
     attempt: int
     turn: int
     speaker: str = Field(
-        description="agent, callee, keys for those that the callee pressed, or end for the disposition"
+        description="agent, callee, keys for those that the callee pressed, transfer, or end for the disposition"
     )
     text: str = Field(description="empty: silence")
     heard: str | None = Field(
@@ -60,6 +62,7 @@ _Spoken = (
     | SpeechPlayed
     | ReplyGenerated
     | KeysPressed
+    | TransferEnded
     | ConversationEnded
 )
 
@@ -93,6 +96,9 @@ class Transcript:
                 self._add_reply(at, event)
             case KeysPressed():
                 self._add(at, event, "keys", event.keys)
+            case TransferEnded():
+                text = f"{event.destination}: {transfer_words(event.status)}"
+                self._add(at, event, "transfer", text)
             case ConversationEnded():
                 self._add(at, event, "end", str(event.disposition))
         match event:
@@ -119,9 +125,10 @@ class Transcript:
             self._add(at, event, "agent", greeting_of(call))
 
     def _add_utterance(self, at: datetime, event: SpeechHeard) -> None:
-        """Adds an utterance. Keys of which voice made a turn (`[keys: 1 2]`) keep their line, in this turn."""
+        """Adds an utterance. Keys or a transfer that became a turn (`[keys: 1 2]`) keep their line, in this turn."""
         last = self._lines[-1] if self._lines else None
-        if last and last.speaker == "keys" and event.text == f"[keys: {' '.join(last.text)}]":
+        is_of_keys = last and last.speaker == "keys" and event.text == f"[keys: {' '.join(last.text)}]"
+        if is_of_keys or (last and last.speaker == "transfer" and event.text == f"[transfer {last.text}]"):
             self._change(len(self._lines) - 1, turn=event.turn)
         else:
             self._add(at, event, "callee", event.text)

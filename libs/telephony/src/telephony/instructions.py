@@ -141,6 +141,40 @@ class AskAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectPerson:
+    """Dial a person and connect the callee, then report the end of this transfer.
+
+    `turn`: in which the transfer was announced. `caller_id`: the number that calls; none: that of the callee's line.
+    `is_offered`: the person is offered the callee first (`Webhook.TRANSFER_OFFERED`), while the callee hears it ring.
+    """
+
+    call_id: UUID
+    attempt: int
+    turn: int
+    phone_number: str
+    ring_seconds: int
+    max_seconds: int
+    caller_id: str | None = None
+    is_offered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OfferTransfer:
+    """Speak `text` to the person in the provider's own voice, and await a key. Without one, end the person's leg."""
+
+    call_id: UUID
+    attempt: int
+    turn: int
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinCall:
+    """Connect the person with the callee."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeakGoodbye:
     """Speak `text` in the provider's own voice, then end the call."""
 
@@ -168,4 +202,5 @@ class Utterance:
 
 Prompt = PlayGreeting | PlayTurn | SpeakText | Listen | PressKeys | PlayMessage | SpeakMessage
 """An instruction during which the callee may speak."""
-Instruction = Prompt | RestartMessage | OpenStream | AskAgain | SpeakGoodbye | HangUp
+TransferInstruction = ConnectPerson | OfferTransfer | JoinCall
+Instruction = Prompt | RestartMessage | OpenStream | AskAgain | TransferInstruction | SpeakGoodbye | HangUp

@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from contracts import AnswerClassified, MessageReported, TelephonyStatusReported
+from contracts.transfers import TransferStatus
 from telephony.instructions import Instruction, Utterance
 
 
@@ -44,6 +45,15 @@ class Report:
 
     event: TelephonyStatusReported | AnswerClassified | MessageReported
     event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReport:
+    """How the leg to a person ended. `is_bridged`: whether it was connected; none if the provider does not say."""
+
+    status: TransferStatus
+    seconds: int
+    is_bridged: bool | None
 
 
 class WebhookProvider(Protocol):
@@ -91,6 +101,22 @@ class WebhookProvider(Protocol):
 
     def parse_utterance(self, turn: int, form: Form) -> Utterance:
         """Returns the utterance, or the key, of `Webhook.UTTERANCE`."""
+        ...
+
+    def parse_transfer(self, form: Form) -> TransferReport:
+        """Returns how the leg of `Webhook.TRANSFER_ENDED` ended."""
+        ...
+
+    def is_answered(self, form: Form) -> bool:
+        """Returns whether a webhook about the leg to a person reports that the person has answered."""
+        ...
+
+    def parse_key(self, form: Form) -> str:
+        """Returns the key of `Webhook.TRANSFER_CHOSEN`; empty: none."""
+        ...
+
+    def parse_own_number(self, form: Form) -> str | None:
+        """Returns the number from which the call of a webhook was made; none if it is no telephone number."""
         ...
 
     def render(self, instruction: Instruction) -> str:

@@ -53,14 +53,30 @@ class Webhook(StrEnum):
     """Answering-machine detection has finished."""
     STREAM_ENDED = "live"
     """A media stream of the call has ended; the provider asks for the next instruction."""
+    TRANSFER_ENDED = "transfer"
+    """The leg to a person has ended, or was not answered; the provider asks for the callee's next instruction."""
+    TRANSFER_ANSWERED = "transfer_answered"
+    """A person has answered, and is connected with the callee."""
+    TRANSFER_OFFERED = "transfer_offer"
+    """A person has answered; the provider asks for an instruction for this leg, before it connects the callee."""
+    TRANSFER_CHOSEN = "transfer_choice"
+    """The person has pressed a key; the provider asks for the next instruction for this leg."""
 
     @property
     def template(self) -> str:
         """The path below the provider's prefix, with parameters in Starlette's notation (`chassis.path_numbers`)."""
         if self is Webhook.STREAM_ENDED:
             return f"/{self}{GENERATION_PATH}"
-        has_turn = self in (Webhook.UTTERANCE, Webhook.REMAINDER)
+        has_turn = self in (Webhook.UTTERANCE, Webhook.REMAINDER, *TRANSFER_WEBHOOKS)
         return f"/{self}{TURN_PATH if has_turn else ATTEMPT_PATH}"
+
+
+TRANSFER_WEBHOOKS = (
+    Webhook.TRANSFER_ENDED,
+    Webhook.TRANSFER_ANSWERED,
+    Webhook.TRANSFER_OFFERED,
+    Webhook.TRANSFER_CHOSEN,
+)
 
 
 def build_path(template: str, **parameters: object) -> str:
@@ -137,6 +153,10 @@ class WebhookUrls:
         """Returns the URL that is called when a media stream has ended."""
         query = build_query({REPETITION: repetition or None})
         return self._build(Webhook.STREAM_ENDED, query, call_id=call_id, attempt=attempt, generation=generation)
+
+    def transfer(self, webhook: Webhook, call_id: UUID, attempt: int, turn: int) -> str:
+        """Returns the URL of one of `TRANSFER_WEBHOOKS`. `turn`: in which the transfer was announced."""
+        return self._build(webhook, "", call_id=call_id, attempt=attempt, turn=turn)
 
     def _build(self, webhook: Webhook, query: str, **parameters: object) -> str:
         return self.base_url + self.prefix + build_path(webhook.template, **parameters) + query + self.fragment

@@ -15,9 +15,12 @@ from contracts import AnswerClassified, AnsweredBy, MessageReported, TelephonySt
 from contracts.vocabulary import MESSAGE_TURN, OptOutKey
 from telephony.instructions import (
     AskAgain,
+    ConnectPerson,
     HangUp,
     Instruction,
+    JoinCall,
     Listen,
+    OfferTransfer,
     OpenStream,
     PlayGreeting,
     PlayMessage,
@@ -35,6 +38,8 @@ from telephony.provider import Form, InvalidProviderData, Report
 from telephony.routes import WebhookUrls
 from telephony.timing import MESSAGE_SILENCE_SECONDS, SILENCE_SECONDS
 from telephony.twilio_relay import add_stream
+from telephony.twilio_speech import speakable, with_region
+from telephony.twilio_transfers import TransferForms, add_dial, add_offer
 
 NAME = "twilio"
 PREFIX = "/twilio"
@@ -54,9 +59,6 @@ RETRY_FRAGMENT = "#rc=2&rp=ct,rt,5xx"
 Without it Twilio drops a callback that is answered with 500. The fragment is not part of the signed URL.
 """
 
-REGIONS = {"es": "es-ES", "en": "en-US"}
-"""Twilio's speech recognizer requires a region; a tag that has one is used as it is."""
-
 STATUSES = {
     "queued": TelephonyStatus.QUEUED,
     "initiated": TelephonyStatus.INITIATED,
@@ -70,11 +72,6 @@ STATUSES = {
 }
 """The statuses of Twilio's Call resource, in callbacks and in the REST API."""
 
-MAX_SPOKEN_BYTES = 4_000
-"""The limit of the text in one ``<Say>`` (Twilio, "TwiML Voice: Say"), some minutes of speech.
-
-It also keeps a document below the 64 kB that Twilio accepts.
-"""
 MAX_UTTERANCE_CHARACTERS = 2_000
 """More of an utterance is not used; it is several minutes of speech."""
 _MAX_DIGITS = 9
@@ -82,9 +79,6 @@ _MAX_DIGITS = 9
 _KEYS = frozenset(get_args(OptOutKey))
 _WORD = re.compile(r"[!-~]{1,64}")
 """An id or a status: it becomes part of a header of the stored event."""
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
-"""Characters that no XML document may contain (XML 1.0, production 2): control characters, surrogates, U+FFFE."""
-
 MACHINE_BEEP = "machine_end_beep"
 """The verdict of detection in the mode `DetectMessageEnd` when a machine's greeting ends with a beep."""
 
@@ -104,7 +98,7 @@ def parse_call_status(word: str) -> TelephonyStatus:
     return STATUSES[word]
 
 
-class TwilioWebhooks:
+class TwilioWebhooks(TransferForms):
     """`telephony.provider.WebhookProvider` for Twilio. The URLs are public ones, without a slash at their end.
 
     `live_url`: the address of media streams; empty: none is opened.
@@ -197,7 +191,7 @@ class TwilioWebhooks:
                 target = build_media_target(self._media_key, call_id, attempt, turn, after_sequence=sequence)
                 self._gather(response, instruction).play(self._media_url + target)
             case SpeakText(text=text):
-                self._gather(response, instruction).say(_speakable(text), language=_with_region(instruction.language))
+                self._gather(response, instruction).say(speakable(text), language=with_region(instruction.language))
             case Listen():
                 self._gather(response, instruction)
             case PressKeys(digits=digits):
@@ -213,8 +207,15 @@ class TwilioWebhooks:
                 response.pause(length=1)
                 again = self._urls.stream_ended(call_id, attempt, generation, repetition=repetition)
                 response.redirect(again, method="POST")
+            case ConnectPerson():
+                add_dial(response, self._urls, instruction)
+            case OfferTransfer():
+                text, language = speakable(instruction.text), with_region(instruction.language)
+                add_offer(response, self._urls, instruction, text, language)
+            case JoinCall():
+                pass  # the end of the document of the person's leg connects it
             case SpeakGoodbye(language, text):
-                response.say(_speakable(text), language=_with_region(language))
+                response.say(speakable(text), language=with_region(language))
                 response.hangup()
             case HangUp():
                 response.hangup()
@@ -227,7 +228,7 @@ class TwilioWebhooks:
         call_id, attempt, is_spoken = message.call_id, message.attempt, isinstance(message, SpeakMessage)
         parent = self._gather(response, message) if message.is_interruptible else response
         if isinstance(message, SpeakMessage):
-            parent.say(_speakable(message.text), language=_with_region(message.language))
+            parent.say(speakable(message.text), language=with_region(message.language))
         else:
             parent.play(self._media_url + build_media_target(self._media_key, call_id, attempt, MESSAGE_TURN))
         url = self._urls.message(call_id, attempt, is_finished=True, is_after_spoken_text=is_spoken)
@@ -236,13 +237,13 @@ class TwilioWebhooks:
     def _connect(self, response: VoiceResponse, stream: OpenStream) -> None:
         """Adds the stream. The ``<Redirect>`` behind it asks the same URL if the end of the stream asks no `action`."""
         if stream.text:
-            response.say(_speakable(stream.text), language=_with_region(stream.language))
+            response.say(speakable(stream.text), language=with_region(stream.language))
         if stream.pause_seconds:
             response.pause(length=stream.pause_seconds)
         path = (relay_path if stream.is_relay else stream_path)(stream.call_id, stream.attempt, stream.generation)
         ended = self._urls.stream_ended(stream.call_id, stream.attempt, stream.generation)
         connect: Connect = response.connect(action=ended, method="POST")
-        noun = add_stream(connect, self._live_url + path, stream, _with_region(stream.language))
+        noun = add_stream(connect, self._live_url + path, stream, with_region(stream.language))
         noun.parameter(name=TOKEN, value=sign(self._media_key, path))
         response.redirect(ended, method="POST")
 
@@ -262,24 +263,11 @@ class TwilioWebhooks:
             method="POST",
             timeout=MESSAGE_SILENCE_SECONDS if is_message else SILENCE_SECONDS,
             speech_timeout="auto",
-            language=_with_region(instruction.language),
+            language=with_region(instruction.language),
             barge_in=True,
             action_on_empty_result=not is_message,
             **keys,
         )
-
-
-def _speakable(text: str) -> str:
-    """Returns what ``<Say>`` can speak of any text: without characters that XML forbids, and not too long."""
-    allowed = _NOT_IN_XML.sub(" ", text)
-    if len(allowed) * 4 <= MAX_SPOKEN_BYTES or len(encoded := allowed.encode()) <= MAX_SPOKEN_BYTES:
-        return allowed
-    start = encoded[:MAX_SPOKEN_BYTES].decode(errors="ignore")
-    return start.rpartition(" ")[0] or start
-
-
-def _with_region(language: str) -> str:
-    return REGIONS.get(language, language)
 
 
 def _required(form: Form, name: str) -> str:

@@ -119,7 +119,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             lambda: bus.client.stats["reconnects"],
             claims,
         )
-        campaigns = CampaignService(log, clock.now, settings.usable_caller_ids)
+        campaigns = CampaignService(log, clock.now, settings.usable_caller_ids, settings.callable_countries)
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), claims, terms, digests, clock.now)
         messages = NatsPersonalMessages(
             bus.client, log, bus.log(REQUESTS), bus.log(CONTACTS), digests, named, requests, keyring

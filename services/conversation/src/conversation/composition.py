@@ -18,6 +18,7 @@ from conversation.adapters.interruptions import following_interruptions
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.adapters.openai import openai_model
 from conversation.application.callbacks import CallbackScheduling
+from conversation.application.transfers import TransferTool
 from conversation.application.turns import Turns
 from conversation.entrypoints.subscribers import subscribe_handlers
 from conversation.ports import AnswerCache, Model, ToolExecutor
@@ -34,7 +35,11 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         cache = await _answer_cache(settings, bus)
         clock = await stack.enter_async_context(running_clock(bus.client))
         log = bus.log(CALLS, clock.now)
-        executors = [CallbackScheduling(log, NatsCallbackTimes(bus.client)), *await _executors(settings, stack)]
+        executors: list[ToolExecutor] = [
+            CallbackScheduling(log, NatsCallbackTimes(bus.client)),
+            TransferTool(log),
+            *await _executors(settings, stack),
+        ]
         turns = Turns(log, models, cache, executors, deadline_seconds=settings.turn_deadline_seconds)
         subscribe_handlers(bus.broker, turns)
         await stack.enter_async_context(following_interruptions(bus.client, turns.interrupt))

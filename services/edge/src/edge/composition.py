@@ -48,6 +48,7 @@ from edge.application.persons import Persons
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.application.read_costs import ReadCosts
 from edge.application.story import Stories
+from edge.application.transfers import Transfers
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints.http import Dependencies, create_app
 from edge.entrypoints.subscribers import build_router
@@ -94,7 +95,12 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         run_in_background(_end_streams(feed, bus.must_stop)),
     ):
         speech = VoiceMedia(http, settings.internal_media_url, derive_media_key(token))
-        dialogue = DialogueService(log, speech, has_streams=bool(settings.live_url))
+        dialogue = DialogueService(
+            log,
+            speech,
+            has_streams=bool(settings.live_url),
+            max_transfer_seconds=settings.max_transfer_seconds,
+        )
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url, settings.live_url)
         yield create_app(
             Dependencies(
@@ -105,6 +111,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 acts,
                 audit,
                 dialogue,
+                Transfers(log),
                 provider,
                 wrong_keys,
                 EventStreams(feed, acts),

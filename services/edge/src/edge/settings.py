@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from chassis.settings import KeySettings, SecretKey
 from contracts.streams import MIN_BACKLOG_LIMIT
+from contracts.transfers import MAX_TRANSFER_SECONDS
 from edge.application.keys import Key, parse_keys
 
 
@@ -55,6 +56,13 @@ class Settings(KeySettings):
     )
     max_retry_attempts: int = Field(
         default=3, ge=0, le=10, description="as in call-orchestrator: retries of a request that sets no number"
+    )
+
+    max_transfer_seconds: int = Field(
+        default=3_600,
+        ge=60,
+        le=MAX_TRANSFER_SECONDS,
+        description="how long a callee whom the agent has transferred may talk with a person",
     )
 
     @field_validator("api_keys", mode="before")

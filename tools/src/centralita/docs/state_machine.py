@@ -24,6 +24,7 @@ from call_orchestrator.domain.states import (
     State,
     Terms,
 )
+from contracts.transfers import TransferStatus
 from contracts.vocabulary import (
     FINAL_STATUSES,
     AnsweredBy,
@@ -91,6 +92,7 @@ def states() -> dict[str, State]:
     found |= _states_of_a_retry_policy(talking)
     found |= _states_of_a_message(talking)
     found |= _states_of_a_callback(talking)
+    found |= _states_of_a_transfer(talking)
     for status in (status for status in CallStatus if status in FINAL_STATUSES):
         found[str(status)] = Ended(status=status, attempt=1, ended_at=NOW)
         found[f"{status} (retries used up)"] = Ended(status=status, attempt=2, ended_at=NOW)
@@ -131,6 +133,15 @@ def _states_of_a_callback(talking: InProgress) -> dict[str, State]:
         "completed (opted out)": Ended(
             status=CallStatus.COMPLETED, attempt=1, ended_at=NOW, disposition=Disposition.OPT_OUT
         ),
+    }
+
+
+def _states_of_a_transfer(talking: InProgress) -> dict[str, State]:
+    transferring = replace(talking, transfer_turn=2, is_transferring=True)
+    return {
+        "in_progress, transfer begun": transferring,
+        "in_progress, transferred": replace(transferring, disposition=Disposition.TRANSFERRED),
+        "in_progress, transfer over": replace(talking, transfer_turn=2),
     }
 
 
@@ -181,6 +192,12 @@ def all_inputs(attempt: int) -> dict[str, inputs.Input]:
     found["callback scheduled"] = inputs.CallbackScheduled(attempt=attempt, at=LATER + timedelta(hours=1), number=2)
     found["opt-out key pressed"] = inputs.OptOutKeyPressed(attempt=attempt)
     found["person recognized"] = inputs.PersonRecognized(attempt=attempt)
+    found["transfer started"] = inputs.TransferStarted(attempt=attempt, turn=2, longest=timedelta(hours=1))
+    for is_accepted in (True, False):
+        name = "transfer answered" if is_accepted else "transfer refused"
+        found[name] = inputs.TransferAnswered(attempt=attempt, turn=2, is_accepted=is_accepted)
+    for ended in (TransferStatus.COMPLETED, TransferStatus.BUSY):
+        found[f"transfer ended: {ended}"] = inputs.TransferEnded(attempt=attempt, turn=2, status=ended)
     for status in TelephonyStatus:
         found[f"reported: {status}"] = reported(attempt=attempt, status=status)
     for answered_by in AnsweredBy:

@@ -115,6 +115,21 @@ CONVERSATION = Dashboard(
                 kind=Kind.STACKED,
             ),
         ),
+        "Transfers": (
+            Panel(
+                "Transfers",
+                "Callees whom the agent transferred to a person, by kind and how it ended, a second",
+                {"{{kind}} {{status}}": rate("centralita_transfers_total", "kind", "status")},
+                unit=Unit.PER_SECOND,
+                kind=Kind.STACKED,
+            ),
+            Panel(
+                "Legs to persons",
+                "How long they lasted, from the answer: the median of each kind",
+                {"{{kind}}": quantile(0.5, "centralita_transfer_seconds", "kind")},
+                unit=Unit.SECONDS,
+            ),
+        ),
         "Fallbacks": (
             Panel(
                 "Fallbacks by source",

@@ -12,8 +12,8 @@ from typing import get_args
 from call_orchestrator.application.call_decisions import decide_call, read_late
 from call_orchestrator.application.call_inputs import DecidingEvent, call_input
 from call_orchestrator.application.call_terms import NO_TERMS, Policy
-from call_orchestrator.application.snapshots import number_use_of
 from call_orchestrator.application.stored import pauses_of
+from call_orchestrator.application.stored_number_use import number_use_of
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.number_use import UNUSED
 from chassis.event_log import StoredEvent

@@ -25,6 +25,7 @@ _SPEAKERS = {
     "agent": "[cyan]agent[/cyan]",
     "callee": "[green]callee[/green]",
     "keys": "[green]keys[/green]",
+    "transfer": "[green]transfer[/green]",
     "end": "[bold]ended[/bold]",
 }
 

@@ -23,6 +23,7 @@ from contracts.events import (
     telephony,
     timers,
     tools,
+    transfers,
 )
 from contracts.invalid import InvalidMessage
 from contracts.personal import SEALED, Opener, opened
@@ -38,6 +39,7 @@ _MODULES = (
     media,
     conversations,
     tools,
+    transfers,
     audio,
     campaigns,
     contacts,

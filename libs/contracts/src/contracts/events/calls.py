@@ -104,6 +104,18 @@ class CallCallbackNoted(CallDecision):
     event_name: ClassVar[str] = "call.callback_noted"
 
 
+class CallTransferStarted(CallDecision):
+    """The callee is being connected with a person of the company: the call may last longer."""
+
+    event_name: ClassVar[str] = "call.transfer_started"
+
+
+class CallTransferEnded(CallDecision):
+    """No person was connected with the callee; the conversation goes on."""
+
+    event_name: ClassVar[str] = "call.transfer_ended"
+
+
 class CallSettlementRequested(CallDecision):
     """The deadline passed without an event. Voice asks the provider what became of the attempt."""
 

@@ -13,7 +13,8 @@ from call_orchestrator.application.call_terms import (
     with_requirements,
 )
 from call_orchestrator.application.decision_terms import terms_of
-from call_orchestrator.application.snapshots import event_of, permission_of, state_of, with_number_use
+from call_orchestrator.application.snapshots import event_of, permission_of, state_of
+from call_orchestrator.application.stored_number_use import with_number_use
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.machine import create, decide

@@ -1,7 +1,7 @@
 """Translates stored messages into inputs of the state machine."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 from uuid import UUID
 
@@ -25,10 +25,15 @@ from contracts import (
     PersonRecognized,
     TelephonyStatusReported,
     TimerDue,
+    TransferAnswered,
+    TransferEnded,
+    TransferStarted,
     call_id_of,
 )
 from contracts.dial_terms import DialTerms
+from contracts.transfers import SCREENING_SECONDS, TransferKind
 
+TransferEvent = TransferStarted | TransferAnswered | TransferEnded
 AttemptEvent = (
     DialRefused
     | DialLookedUp
@@ -36,6 +41,7 @@ AttemptEvent = (
     | AnswerClassified
     | MessageReported
     | PersonRecognized
+    | TransferEvent
     | OptOutKeyPressed
     | ConversationEnded
     | CallbackScheduled
@@ -166,6 +172,8 @@ def _attempt_input(event: AttemptEvent) -> inputs.Input:
             return inputs.MessageReported(attempt=event.attempt, is_finished=event.is_finished)
         case PersonRecognized():
             return inputs.PersonRecognized(attempt=event.attempt)
+        case TransferStarted() | TransferAnswered() | TransferEnded():
+            return _transfer_input(event)
         case OptOutKeyPressed():
             return inputs.OptOutKeyPressed(attempt=event.attempt)
         case ConversationEnded():
@@ -174,5 +182,19 @@ def _attempt_input(event: AttemptEvent) -> inputs.Input:
             )
         case CallbackScheduled():
             return inputs.CallbackScheduled(attempt=event.attempt, at=event.at, number=event.number)
+        case _:
+            assert_never(event)
+
+
+def _transfer_input(event: TransferEvent) -> inputs.TransferInput:
+    match event:
+        case TransferStarted():
+            screening_seconds = SCREENING_SECONDS if event.kind is TransferKind.WARM else 0
+            seconds = event.ring_seconds + screening_seconds + event.max_seconds
+            return inputs.TransferStarted(attempt=event.attempt, turn=event.turn, longest=timedelta(seconds=seconds))
+        case TransferAnswered():
+            return inputs.TransferAnswered(attempt=event.attempt, turn=event.turn, is_accepted=event.is_accepted)
+        case TransferEnded():
+            return inputs.TransferEnded(attempt=event.attempt, turn=event.turn, status=event.status)
         case _:
             assert_never(event)

@@ -7,7 +7,16 @@ from uuid import UUID
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.disclosures import Disclosures
-from contracts import Call, CallChangeRequested, CallRequested, CallStatus, CampaignTerms, Disposition, Purpose
+from contracts import (
+    AgentTools,
+    Call,
+    CallChangeRequested,
+    CallRequested,
+    CallStatus,
+    CampaignTerms,
+    Disposition,
+    Purpose,
+)
 from contracts.callees import Callee, callee_of
 from contracts.numbers import country_of
 from contracts.personal import PLACEHOLDERS
@@ -264,6 +273,17 @@ def check_caller_id(caller_id: str | None, caller_ids: frozenset[str] | None) ->
         raise UnacceptableTerms(
             "caller_id: this installation may not call from this number; add it to CALLER_IDS, or leave it out"
         )
+
+
+def check_destinations(tools: AgentTools | None, allowed_countries: frozenset[str]) -> None:
+    """Raises UnacceptableTerms if calls could be transferred to a country that this installation does not call."""
+    for destination in tools.transfers if tools else ():
+        if (country := country_of(destination.phone_number)) not in allowed_countries:
+            allowed = ", ".join(sorted(allowed_countries))
+            raise UnacceptableTerms(
+                f"tools.transfers: {destination.name} has a number of the country {country}; allowed are {allowed} "
+                "(ALLOWED_COUNTRIES)"
+            )
 
 
 def _check_country(phone_number: str, policy: Policy) -> None:

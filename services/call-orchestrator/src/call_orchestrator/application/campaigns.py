@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from call_orchestrator.application.call_terms import UnacceptableTerms, check_caller_id
+from call_orchestrator.application.call_terms import UnacceptableTerms, check_caller_id, check_destinations
 from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.ports import Log
@@ -40,12 +40,22 @@ logger = structlog.get_logger()
 
 
 class CampaignService:
-    """Decides commands about campaigns. `caller_ids`: the numbers that may call."""
+    """Decides commands about campaigns. `caller_ids`: the numbers that may call.
 
-    def __init__(self, log: Log, now: Callable[[], datetime], caller_ids: frozenset[str] = frozenset()) -> None:
+    `allowed_countries`: those to which calls may be transferred.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        now: Callable[[], datetime],
+        caller_ids: frozenset[str] = frozenset(),
+        allowed_countries: frozenset[str] = frozenset(),
+    ) -> None:
         self._log = log
         self._now = now
         self._caller_ids = caller_ids
+        self._allowed_countries = allowed_countries
 
     async def handle(self, command: CampaignCommand, cause: Envelope) -> CommandOutcome:
         """Carries out the command; changes nothing if the campaign is so already. Raises Conflict.
@@ -71,6 +81,7 @@ class CampaignService:
             return None
         try:
             check_caller_id(command.terms.caller_id, self._caller_ids)
+            check_destinations(command.terms.stored().tools, self._allowed_countries)
         except UnacceptableTerms as error:
             return Refused(str(error))
         return None

@@ -6,7 +6,6 @@ from typing import TypedDict, assert_never
 
 from call_orchestrator.domain import decisions
 from call_orchestrator.domain.calling_policy import Permitted
-from call_orchestrator.domain.number_use import UNUSED, Listing, NumberUse
 from call_orchestrator.domain.states import (
     Callback,
     Dialing,
@@ -35,11 +34,12 @@ from contracts import (
     CallSettlementRequested,
     CallStatus,
     CallStatusChanged,
+    CallTransferEnded,
+    CallTransferStarted,
     Disposition,
     HangupReason,
 )
 from contracts.call import CallProgress, Permission
-from contracts.call import Listing as StoredListing
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
 from contracts.vocabulary import VoicemailDelivery
 
@@ -80,6 +80,8 @@ class _LiveFields(TypedDict):
     hangup_reason: HangupReason | None
     disposition: Disposition | None
     message: Message | None
+    transfer_turn: int
+    is_transferring: bool
     undialled_attempts: int
     retries: Mapping[str, int]
     callback: Callback | None
@@ -95,6 +97,8 @@ def _live_state(call: Call) -> Live:
         "hangup_reason": call.hangup_reason,
         "disposition": call.disposition,
         "message": _message_of(call),
+        "transfer_turn": call.transfer_turn,
+        "is_transferring": call.is_transferring,
         "undialled_attempts": call.undialled_attempts,
         "retries": call.outcome_retries,
         "callback": _callback_of(call),
@@ -164,6 +168,8 @@ def call_after(before: Call, event: decisions.Event, now: datetime, campaign: Di
         "callback_number": callback.number if callback else 0,
         "callback_reason": before.callback_reason if callback else None,
         "callbacks": state.callbacks,
+        "transfer_turn": live.transfer_turn if live else 0,
+        "is_transferring": live is not None and live.is_transferring,
     }
     return before.after(progress)
 
@@ -207,44 +213,6 @@ def permission_of(
         policy_version=reason.policy_version,
         campaign=campaign,
         until=permission.until if isinstance(permission, Permitted) else None,
-    )
-
-
-def with_number_use(call: Call, number: NumberUse) -> Call:
-    """Returns the call whose permission, if it has one, names what was known about its number."""
-    if call.permission is None or number == UNUSED:
-        return call
-    listing = number.listing
-    known = {
-        "dialed_at": number.dialed_at,
-        "in_use_until": number.in_use_until,
-        "erased_at": number.erased_at,
-        "listing": listing
-        and StoredListing(
-            listed_at=listing.listed_at,
-            source=listing.source,
-            campaign_id=listing.campaign_id,
-            list_name=listing.list_name,
-        ),
-    }
-    return call.model_copy(update={"permission": call.permission.model_copy(update=known)})
-
-
-def number_use_of(permission: Permission) -> NumberUse:
-    """Returns what was known about the number when the permission was decided."""
-    listing, stored = None, permission.listing
-    if stored:
-        listing = Listing(
-            listed_at=stored.listed_at,
-            source=stored.source,
-            campaign_id=stored.campaign_id,
-            list_name=stored.list_name,
-        )
-    return NumberUse(
-        dialed_at=permission.dialed_at,
-        in_use_until=permission.in_use_until,
-        listing=listing,
-        erased_at=permission.erased_at,
     )
 
 
@@ -294,6 +262,10 @@ def event_of(
             return CallMessageWithdrawn(call=call, occurred_at=now)
         case decisions.CallCallbackNoted():
             return CallCallbackNoted(call=call, occurred_at=now)
+        case decisions.CallTransferStarted():
+            return CallTransferStarted(call=call, occurred_at=now)
+        case decisions.CallTransferEnded():
+            return CallTransferEnded(call=call, occurred_at=now)
         case decisions.CallSettlementRequested():
             return CallSettlementRequested(call=call, occurred_at=now)
         case _:

@@ -21,6 +21,7 @@ from call_orchestrator.domain.outcomes import Outcome, end_attempt, fail_as_unkn
 from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.domain.states import Dialing, InProgress, Live, Ringing, Terms
 from call_orchestrator.domain.timers import outdated_or_early
+from call_orchestrator.domain.transfers import answer_transfer, end_transfer, start_transfer
 from call_orchestrator.domain.undialled import put_off
 from contracts.vocabulary import AnsweredBy, Disposition, HangupReason, TelephonyStatus
 
@@ -63,12 +64,26 @@ def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime, p
             return follow_message(state, input, now)
         case inputs.PersonRecognized():
             return recognize_person(state, terms)
+        case inputs.TransferStarted() | inputs.TransferAnswered() | inputs.TransferEnded():
+            return _follow_transfer(state, input, terms, now)
         case inputs.ConversationEnded():
             return _conclude(state, input, terms, now)
         case inputs.OptOutKeyPressed():
             return _opt_out(state, input, terms, now)
         case inputs.CallbackScheduled():
             return note_callback(state, input, terms)
+        case _:
+            assert_never(input)
+
+
+def _follow_transfer(state: Live, input: inputs.TransferInput, terms: Terms, now: datetime) -> Decision:
+    match input:
+        case inputs.TransferStarted():
+            return start_transfer(state, input, now)
+        case inputs.TransferAnswered():
+            return answer_transfer(state, input, now)
+        case inputs.TransferEnded():
+            return end_transfer(state, input, terms, now)
         case _:
             assert_never(input)
 
@@ -100,6 +115,8 @@ def _cancel(state: Live, now: datetime) -> Decision:
 def _classify(state: Live, verdict: inputs.AnswerClassified, terms: Terms, now: datetime) -> Decision:
     if state.hangup_reason is not None:
         return Ignored("the line is being closed already")
+    if state.is_transferring:
+        return Ignored("the callee is being transferred")
     match verdict.answered_by:
         case AnsweredBy.MACHINE:
             return meet_machine(state, is_after_beep=verdict.is_after_beep, terms=terms, now=now)
@@ -191,6 +208,8 @@ def _ring(state: Live, now: datetime) -> Decision:
             hangup_reason=state.hangup_reason,
             disposition=state.disposition,
             message=state.message,
+            transfer_turn=state.transfer_turn,
+            is_transferring=state.is_transferring,
             undialled_attempts=state.undialled_attempts,
             retries=state.retries,
             callback=state.callback,
@@ -216,6 +235,8 @@ def _answer(state: Live, terms: Terms, now: datetime) -> Decision:
             hangup_reason=state.hangup_reason,
             disposition=state.disposition,
             message=state.message,
+            transfer_turn=state.transfer_turn,
+            is_transferring=state.is_transferring,
             undialled_attempts=state.undialled_attempts,
             retries=state.retries,
             callback=state.callback,
@@ -225,5 +246,6 @@ def _answer(state: Live, terms: Terms, now: datetime) -> Decision:
 
 
 def _has_own_deadline(state: Live) -> bool:
-    """Whether the line is to be closed at the deadline: after the goodbye, or after the message to a machine."""
-    return (state.disposition is not None or state.message is not None) and state.hangup_reason is None
+    """Whether the line is to be closed at the deadline: after the goodbye, the message to a machine, or a transfer."""
+    is_set = state.disposition is not None or state.message is not None or state.is_transferring
+    return is_set and state.hangup_reason is None

@@ -100,6 +100,20 @@ class CallCallbackNoted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallTransferStarted:
+    """The callee is being connected with a person."""
+
+    state: Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTransferEnded:
+    """No person was connected with the callee; the conversation goes on."""
+
+    state: Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallSettlementRequested:
     """The provider must be asked what became of the attempt."""
 
@@ -118,6 +132,8 @@ Event = (
     | CallMessageStarted
     | CallMessageWithdrawn
     | CallCallbackNoted
+    | CallTransferStarted
+    | CallTransferEnded
     | CallSettlementRequested
 )
 

@@ -5,8 +5,9 @@ Inputs about an attempt carry its number; those of another attempt are ignored. 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from contracts.transfers import TransferStatus
 from contracts.vocabulary import AnsweredBy, Disposition, TelephonyStatus
 
 OPT_OUT_PHRASE_SECONDS = 6.0
@@ -131,6 +132,34 @@ class OptOutKeyPressed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransferStarted:
+    """The provider was instructed to connect the callee with a person, which ends after `longest` at the latest."""
+
+    attempt: int
+    turn: int
+    longest: timedelta
+    """The time in which the person is reached, and that in which both may talk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferAnswered:
+    """The person has answered, and accepted the callee unless `is_accepted` is false."""
+
+    attempt: int
+    turn: int
+    is_accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferEnded:
+    """The transfer is over."""
+
+    attempt: int
+    turn: int
+    status: TransferStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationEnded:
     """The conversation is over; playing the last words takes `goodbye_seconds`."""
 
@@ -150,12 +179,14 @@ class CallbackScheduled:
 
 Command = CallRequested | CallCancelRequested | CallRetryRequested | CallChangeRequested
 MessageInput = MessageReported | PersonRecognized
+TransferInput = TransferStarted | TransferAnswered | TransferEnded
 AttemptInput = (
     DialRefused
     | DialLookedUp
     | TelephonyStatusReported
     | AnswerClassified
     | MessageInput
+    | TransferInput
     | OptOutKeyPressed
     | ConversationEnded
     | CallbackScheduled

@@ -109,6 +109,9 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
             | inputs.AnswerClassified()
             | inputs.MessageReported()
             | inputs.PersonRecognized()
+            | inputs.TransferStarted()
+            | inputs.TransferAnswered()
+            | inputs.TransferEnded()
         ):
             return Ignored("no attempt is in progress")
         case _:
@@ -251,6 +254,9 @@ def _decide_ended(state: Ended, input: Input, terms: Terms, now: datetime) -> De
             | inputs.AnswerClassified()
             | inputs.MessageReported()
             | inputs.PersonRecognized()
+            | inputs.TransferStarted()
+            | inputs.TransferAnswered()
+            | inputs.TransferEnded()
             | inputs.OptOutKeyPressed()
             | inputs.ConversationEnded()
         ):

@@ -102,6 +102,8 @@ class LiveState:
     """An attempt in progress. `settlement_checks`: how often the provider was asked since its deadline first passed.
 
     `message`: the message that is left, or was left, to the machine that answered; None: a person may be on the line.
+    `transfer_turn`: the turn in which the newest transfer of the attempt was announced; 0: there was none.
+    `is_transferring`: it is not over.
     """
 
     attempt: int
@@ -111,6 +113,8 @@ class LiveState:
     hangup_reason: HangupReason | None = None
     disposition: Disposition | None = None
     message: Message | None = None
+    transfer_turn: int = 0
+    is_transferring: bool = False
     undialled_attempts: int = 0
     retries: Mapping[str, int] = field(default_factory=dict)
     callback: Callback | None = None

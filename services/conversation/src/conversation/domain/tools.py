@@ -47,8 +47,8 @@ def text_property(description: str, choices: Iterable[str] = ()) -> Mapping[str,
     return {**schema, "enum": list(choices)} if choices else schema
 
 
-DISPOSITIONS = tuple(one for one in Disposition if one is not Disposition.TECHNICAL_FAILURE)
-"""The dispositions that the model may choose. A technical failure is decided by the service."""
+DISPOSITIONS = tuple(one for one in Disposition if one not in (Disposition.TECHNICAL_FAILURE, Disposition.TRANSFERRED))
+"""The dispositions that the model may choose. The others follow from what happened."""
 
 TOOLS = (
     Tool(

@@ -22,6 +22,7 @@ from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import (
     AudioFailed,
     Call,
+    CallEvent,
     ConversationEnded,
     ConversationMode,
     MediaDegraded,
@@ -36,18 +37,22 @@ from edge.application.calls import call_in, last_decision
 from edge.application.digits import DIGIT_FACTS, press_keys
 from edge.application.errors import NotInProgress
 from edge.application.facts import read_facts
-from edge.application.loaded_dialogue import Loaded, load_dialogue
+from edge.application.loaded_dialogue import Loaded, is_heard, load_dialogue
 from edge.application.streams import STREAM_FACTS, report_degradation, report_loss, streams_of
+from edge.application.transfer_events import TRANSFER_FACTS, end_transfer, kinds_of, start_transfer
 from edge.application.unplayed import read_remainder
 from edge.domain.decisions import (
     ClaimTurn,
     Degrade,
+    EndTransfer,
     LateOptOut,
+    LineDecision,
     OptOut,
     ReadRemainder,
     RefuseText,
     ReportLoss,
     SendDigits,
+    StartTransfer,
 )
 from edge.domain.dialogue import decide, play
 from edge.domain.dialogue_state import Dialogue
@@ -58,6 +63,7 @@ from edge.domain.occurrences import (
     RemainderReported,
     StreamEnded,
     TextReceived,
+    TransferReported,
     UtteranceReceived,
 )
 from edge.ports import CallLog, Speech, Unavailable
@@ -72,23 +78,32 @@ from telephony.instructions import (
 )
 from telephony.provider import Report
 
-MAX_CLAIMS = 4
-"""How often an utterance tries to claim a turn; two simultaneous writers need two. The report of a loss is one try."""
+MAX_CLAIMS = 5
+"""How often an utterance tries to claim a turn; two simultaneous writers need two.
+
+The report of a loss or of a transfer is one try. So is the claim after a transfer, which is then decided again.
+"""
 
 
-_FACTS = (SpeechHeard, ConversationEnded, AudioFailed)
-_FACTS_AFTER_REPLY = (*_FACTS, *DIGIT_FACTS)
+_FACTS: tuple[type[CallEvent], ...] = (SpeechHeard, ConversationEnded, AudioFailed)
+_FACTS_AFTER_REPLY: tuple[type[CallEvent], ...] = (*_FACTS, *DIGIT_FACTS)
 """Read once the reply was played: its keys may have to be pressed."""
 
 
 class DialogueService:
     """Turn-taking on the lines of calls. Methods raise UnknownCall, and Unavailable if the log cannot be used."""
 
-    def __init__(self, log: CallLog, speech: Speech, *, has_streams: bool = False) -> None:
-        """`has_streams`: whether the installation has an address for media streams."""
+    def __init__(
+        self, log: CallLog, speech: Speech, *, has_streams: bool = False, max_transfer_seconds: int = 3_600
+    ) -> None:
+        """`has_streams`: whether the installation has an address for media streams.
+
+        `max_transfer_seconds`: how long a callee may talk with a person.
+        """
         self._log = log
         self._speech = speech
         self._has_streams = has_streams
+        self._max_transfer_seconds = max_transfer_seconds
 
     async def read_traceparent(self, call_id: UUID) -> str | None:
         """Returns the trace context of the call's newest state, or none if it cannot be read."""
@@ -125,13 +140,19 @@ class DialogueService:
             match await self._decide(loaded, occurrence):
                 case ClaimTurn() as claim:
                     with suppress(Conflict):
-                        return await self._claim(loaded, claim)
+                        instruction = await self._claim(loaded, claim)
+                        if not isinstance(occurrence, TransferReported):
+                            return instruction
                 case OptOut() as opt_out:
                     return await self._opt_out(loaded, opt_out)
                 case LateOptOut() as opt_out:
                     return await self._late_opt_out(loaded, opt_out)
                 case SendDigits() as keys:
                     return await press_keys(self._log, loaded.newest, keys)
+                case StartTransfer(transfer):
+                    return await start_transfer(self._log, loaded.newest, transfer, self._max_transfer_seconds)
+                case EndTransfer() as ending:
+                    await end_transfer(self._log, loaded.newest, ending)
                 case ReportLoss() as loss:
                     await report_loss(self._log, loaded.newest, loss)
                 case Degrade(reason, instruction):
@@ -159,7 +180,7 @@ class DialogueService:
 
     async def _decide(
         self, loaded: Loaded, occurrence: Occurrence
-    ) -> Instruction | ClaimTurn | OptOut | LateOptOut | SendDigits | ReportLoss | Degrade | RefuseText:
+    ) -> Instruction | ClaimTurn | OptOut | LateOptOut | LineDecision | ReportLoss | Degrade | RefuseText:
         dialogue = loaded.dialogue
         while isinstance(decision := decide(dialogue, occurrence), ReadRemainder):
             call, sequence = call_in(loaded.newest), dialogue.sequence_of(decision.turn)
@@ -208,9 +229,10 @@ class DialogueService:
                 degraded = await self._log.last(MediaDegraded.subject_for(call_id))
                 facts = [*facts, *([degraded] if degraded else [])]
             return self._loaded(newest, facts, occurrence)
-        if isinstance(occurrence, StreamEnded):
+        if isinstance(occurrence, StreamEnded | TransferReported):
             newest = await last_decision(self._log, call_id)
-            facts = await read_facts(self._log, call_id, STREAM_FACTS, after_sequence=0)
+            kinds = kinds_of(call_in(newest), STREAM_FACTS)
+            facts = await read_facts(self._log, call_id, kinds, after_sequence=0)
             return self._loaded(newest, facts, occurrence)
         if isinstance(occurrence, MessageAwaited):
             newest, heard, failed = await asyncio.gather(
@@ -234,15 +256,16 @@ class DialogueService:
         if not call.may_use_line(call.attempt):
             return []
         kinds = _FACTS_AFTER_REPLY if _is_after_reply(occurrence) else _FACTS
+        of_page = (*kinds, *TRANSFER_FACTS)
         if not is_exact and not isinstance(occurrence, TextReceived) and occurrence.attempt == call.attempt:
             sequence, grant_sequence = occurrence.after_sequence, call.granted_sequence or 0
             if not sequence:
-                return await read_facts(self._log, call.call_id, kinds, after_sequence=grant_sequence)
+                return await read_facts(self._log, call.call_id, of_page, after_sequence=grant_sequence)
             if sequence > grant_sequence:  # so the page is never longer than the attempt
-                facts = await read_facts(self._log, call.call_id, kinds, after_sequence=sequence - 1)
-                if facts and _is_heard(facts[0], sequence, call.attempt, occurrence.known_turn):
+                facts = await read_facts(self._log, call.call_id, of_page, after_sequence=sequence - 1)
+                if facts and is_heard(facts[0], sequence, call.attempt, occurrence.known_turn):
                     return facts
-        return await read_facts(self._log, call.call_id, kinds, after_sequence=0)
+        return await read_facts(self._log, call.call_id, kinds_of(call, kinds), after_sequence=0)
 
 
 def _is_after_reply(occurrence: UtteranceReceived | RemainderReported | TextReceived) -> bool:
@@ -261,9 +284,3 @@ def _heard(
         language=dialogue.language,
         granted_sequence=granted_sequence,
     )
-
-
-def _is_heard(stored: StoredEvent, sequence: int, attempt: int, turn: int) -> bool:
-    """Returns whether this is the `speech.heard` of a turn, at this sequence."""
-    event = stored.event
-    return isinstance(event, SpeechHeard) and (stored.sequence, event.attempt, event.turn) == (sequence, attempt, turn)

@@ -9,8 +9,9 @@ from contracts.phrases import message_of
 from contracts.vocabulary import MESSAGE_TURN, NO_OPT_OUT_KEY
 from edge.application.calls import call_in
 from edge.application.digits import digits_of
+from edge.application.transfer_events import transfer_of
 from edge.domain.dialogue_state import Dialogue
-from edge.domain.occurrences import Occurrence, UtteranceReceived
+from edge.domain.occurrences import Occurrence, TransferReported, UtteranceReceived
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,14 @@ def load_dialogue(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence:
         opt_out_key=None if call.opt_out_key == NO_OPT_OUT_KEY else call.opt_out_key,
         mode=call.mode,
         voice=call.voice,
+        is_transferring=call.is_transferring,
+        transfer=transfer_of(facts, call.attempt),
     )
     for stored, event in heard:
         if event.attempt != call.attempt:
             continue
         dialogue = replace(dialogue, last_turn=event.turn, last_turn_sequence=stored.sequence)
-        is_this = isinstance(occurrence, UtteranceReceived) and stored.envelope.id == occurrence.utterance.event_id
+        is_this = stored.envelope.id == _utterance_id(occurrence, dialogue)
         if is_this and (ended_sequence is None or stored.sequence < ended_sequence):  # a late opt-out claims no turn
             dialogue = replace(dialogue, claimed_turn=event.turn, claimed_turn_sequence=stored.sequence)
     digits, has_sent_digits = digits_of((stored.event for stored in facts), call.attempt, dialogue.last_turn)
@@ -60,3 +63,20 @@ def _has_failed_message(event: Event, attempt: int) -> bool:
 
 def _has_ended(event: Event, attempt: int) -> bool:
     return isinstance(event, ConversationEnded) and event.attempt == attempt
+
+
+def is_heard(stored: StoredEvent, sequence: int, attempt: int, turn: int) -> bool:
+    """Returns whether this is the `speech.heard` of a turn, at this sequence."""
+    event = stored.event
+    return isinstance(event, SpeechHeard) and (stored.sequence, event.attempt, event.turn) == (sequence, attempt, turn)
+
+
+def _utterance_id(occurrence: Occurrence, dialogue: Dialogue) -> str | None:
+    """Returns the id of the `speech.heard` that an occurrence claims a turn with."""
+    match occurrence:
+        case UtteranceReceived(utterance=utterance):
+            return utterance.event_id
+        case TransferReported():
+            return occurrence.event_id(dialogue.call_id)
+        case _:
+            return None

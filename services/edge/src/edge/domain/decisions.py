@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from contracts.transfers import TransferStatus
 from contracts.vocabulary import DegradationReason, MediaLostReason
+from edge.domain.transfers import Transfer
 from telephony.instructions import Instruction, PressKeys, Utterance
 
 
@@ -68,10 +70,28 @@ class Degrade:
 
 
 @dataclass(frozen=True, slots=True)
+class StartTransfer:
+    """Append that the transfer begins, then instruct the provider to dial the person."""
+
+    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class EndTransfer:
+    """Append how the transfer ended, then decide again."""
+
+    transfer: Transfer
+    status: TransferStatus
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class RefuseText:
     """Refuse a text: no conversation is in progress."""
 
 
+LineDecision = SendDigits | StartTransfer | EndTransfer
+"""Acts on the line that are appended first."""
 Decision = (
-    Instruction | ClaimTurn | ReadRemainder | OptOut | LateOptOut | SendDigits | ReportLoss | Degrade | RefuseText
+    Instruction | ClaimTurn | ReadRemainder | OptOut | LateOptOut | LineDecision | ReportLoss | Degrade | RefuseText
 )

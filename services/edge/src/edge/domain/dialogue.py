@@ -47,6 +47,11 @@ Live conversations
 In a live conversation voice claims the turns, over a media stream of audio or text. The edge opens the stream, and
 says what is next when it has ended (`edge.domain.streams`): the end of the call, another stream, or turns from here on.
 
+Transfers
+---------
+The agent announces a transfer in its reply. Once that was heard, it begins with the next webhook of an utterance, or at
+the end of the media stream (docs/transfers.md). If no person was connected, the result claims the next turn.
+
 Reading the remainder takes time. `decide` therefore returns `ReadRemainder` only when it needs the text, and is called
 again with it, at most once.
 """
@@ -56,6 +61,7 @@ from typing import assert_never
 
 from contracts.opt_out_phrases import is_opt_out
 from contracts.vocabulary import CallStatus, ConversationMode
+from edge.domain.callee_words import is_late_opt_out, is_person_after_machine
 from edge.domain.decisions import (
     ClaimTurn,
     Decision,
@@ -66,9 +72,9 @@ from edge.domain.decisions import (
     RefuseText,
     ReportLoss,
     SendDigits,
+    StartTransfer,
 )
 from edge.domain.dialogue_state import Dialogue
-from edge.domain.machine_words import is_of_voicemail
 from edge.domain.occurrences import (
     Answered,
     MessageAwaited,
@@ -76,8 +82,10 @@ from edge.domain.occurrences import (
     RemainderReported,
     StreamEnded,
     TextReceived,
+    TransferReported,
     UtteranceReceived,
 )
+from edge.domain.transfer_ends import consequence_of, unreported_end
 from telephony.instructions import (
     GREETING_TURN,
     HangUp,
@@ -107,7 +115,7 @@ def _decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
     match occurrence:
         case UtteranceReceived() if (key := occurrence.utterance.key) and key == dialogue.opt_out_key:
             return OptOut(occurrence.attempt, key, occurrence.utterance.event_id)
-        case UtteranceReceived() if _is_late_opt_out(dialogue, occurrence):
+        case UtteranceReceived() if is_late_opt_out(dialogue, occurrence):
             is_latest = occurrence.attempt == dialogue.attempt
             turn = max(occurrence.turn, dialogue.last_turn + 1) if is_latest else occurrence.turn
             return LateOptOut(occurrence.attempt, turn, occurrence.utterance)
@@ -117,6 +125,8 @@ def _decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
             return OptOut(
                 dialogue.attempt, dialogue.opt_out_key or "", f"{dialogue.call_id}/{dialogue.attempt}/{generation}"
             )
+        case TransferReported() if (ending := unreported_end(dialogue, occurrence)) is not None:
+            return ending
         case _ if not dialogue.is_line_open or occurrence.attempt != dialogue.attempt:
             return HangUp()
         case Answered():
@@ -129,6 +139,8 @@ def _decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
             return _after_machine(dialogue, occurrence)
         case StreamEnded():
             return _after_stream(dialogue, occurrence.generation)
+        case TransferReported():
+            return _after_transfer(dialogue, occurrence)
         case _:
             assert_never(occurrence)
 
@@ -153,7 +165,7 @@ def _speak(dialogue: Dialogue, turn: int, text: str) -> Instruction:
 
 def _after_text(dialogue: Dialogue, received: TextReceived) -> Decision:
     is_in_progress = dialogue.is_line_open and dialogue.status is CallStatus.IN_PROGRESS
-    is_talking = is_in_progress and not dialogue.has_ended and dialogue.message is None
+    is_talking = is_in_progress and not (dialogue.has_ended or dialogue.message or dialogue.is_transferring)
     return ClaimTurn(dialogue.last_turn + 1, received.utterance) if is_talking else RefuseText()
 
 
@@ -177,7 +189,7 @@ def _after_answer_in_turns(dialogue: Dialogue) -> Instruction | ReadRemainder:
 
 
 def _after_utterance(dialogue: Dialogue, received: UtteranceReceived) -> Decision:
-    is_person = _is_person(dialogue, received.utterance.text)
+    is_person = is_person_after_machine(dialogue, received.utterance.text)
     if dialogue.claimed_turn is not None:
         if is_person:  # a crash may have prevented the report that a person has answered
             return ClaimTurn(dialogue.claimed_turn, received.utterance, is_of_person=True)
@@ -193,21 +205,12 @@ def _after_utterance(dialogue: Dialogue, received: UtteranceReceived) -> Decisio
         return HangUp()
     if dialogue.digits and not received.utterance.text and not received.utterance.key:
         return _press(dialogue)
+    pending = dialogue.pending_transfer
+    if pending and pending.turn == received.turn - 1 and not is_opt_out(received.utterance.text):
+        return StartTransfer(pending)
     if received.utterance.key:
         return play(dialogue, received.turn - 1)
     return ClaimTurn(max(received.turn, dialogue.last_turn + 1), received.utterance, is_of_person=is_person)
-
-
-def _is_late_opt_out(dialogue: Dialogue, received: UtteranceReceived) -> bool:
-    """Whether the callee opts out while no conversation is in progress: during the goodbye or after the hang-up."""
-    is_over = dialogue.has_ended or not dialogue.is_line_open or received.attempt != dialogue.attempt
-    return is_over and dialogue.claimed_turn is None and is_opt_out(received.utterance.text)
-
-
-def _is_person(dialogue: Dialogue, transcript: str) -> bool:
-    """Whether these words show that a person has answered, after a machine was found."""
-    is_machine_possible = dialogue.message is not None and not dialogue.is_after_beep
-    return is_machine_possible and bool(transcript) and not is_of_voicemail(transcript)
 
 
 def _after_machine(dialogue: Dialogue, awaited: MessageAwaited) -> Decision:
@@ -234,10 +237,16 @@ def _after_stream(dialogue: Dialogue, generation: int) -> Decision:
         return RestartMessage(dialogue.call_id, dialogue.attempt)
     if streams.is_over(generation, dialogue.last_turn, has_ended=dialogue.has_ended):
         return HangUp()
+    if (pending := dialogue.pending_transfer) and streams.were_heard(generation, pending.turn):
+        return StartTransfer(pending)
+    return _next_stream(dialogue, generation)
+
+
+def _next_stream(dialogue: Dialogue, generation: int) -> Decision:
+    streams = dialogue.streams
     if streams.is_degraded:
         return _in_turns(dialogue)
-    degradation = streams.degradation_after(generation)
-    if degradation is None:
+    if (degradation := streams.degradation_after(generation)) is None:
         return streams.next_after(generation, dialogue.call_id, dialogue.attempt, dialogue.language)
     return Degrade(degradation, _in_turns(dialogue))
 
@@ -258,6 +267,15 @@ def _press(dialogue: Dialogue) -> SendDigits:
     turn, sequence = dialogue.last_turn, dialogue.sequence_of(dialogue.last_turn)
     press = PressKeys(dialogue.call_id, dialogue.attempt, dialogue.language, turn, dialogue.digits, sequence)
     return SendDigits(replace(press, hears_keys=dialogue.opt_out_key is not None))
+
+
+def _after_transfer(dialogue: Dialogue, reported: TransferReported) -> Decision:
+    """Hangs up after both have talked. Otherwise the result claims a turn, and the agent speaks about it."""
+    if (decision := consequence_of(dialogue, reported)) is not None:
+        return decision
+    if dialogue.mode is not ConversationMode.TURN_BASED and not dialogue.streams.is_degraded:
+        return _next_stream(dialogue, dialogue.streams.last_generation)
+    return play(dialogue, dialogue.claimed_turn or dialogue.last_turn)
 
 
 def _after_remainder(dialogue: Dialogue, reported: RemainderReported) -> Decision:

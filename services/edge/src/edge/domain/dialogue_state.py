@@ -5,6 +5,7 @@ from uuid import UUID
 
 from contracts.vocabulary import CallStatus, ConversationMode
 from edge.domain.streams import NO_STREAMS, Streams
+from edge.domain.transfers import Transfer
 from telephony.instructions import GREETING_TURN
 
 
@@ -49,7 +50,17 @@ class Dialogue:
     voice: str | None = None
     """As the call asks for it."""
     streams: Streams = NO_STREAMS
-    """Of a live conversation, when it is answered and after each stream."""
+    """Of a live conversation, when it is answered, and after each stream and transfer."""
+    is_transferring: bool = False
+    """Whether the callee is being connected, or is, with a person of the company."""
+    transfer: Transfer | None = None
+    """The newest transfer of the attempt, if the occurrence may concern it."""
+
+    @property
+    def pending_transfer(self) -> Transfer | None:
+        """The transfer that begins now, or is in progress: the callee has claimed no turn after its announcement."""
+        is_pending = self.transfer and self.transfer.status is None and self.transfer.turn == self.last_turn
+        return self.transfer if is_pending else None
 
     def sequence_of(self, turn: int) -> int:
         """Returns the sequence of the turn's `speech.heard`, or 0 if it is not known."""

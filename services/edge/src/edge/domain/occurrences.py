@@ -1,7 +1,9 @@
 """What happens on the line of a call, on which `edge.domain.dialogue` decides."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
+from contracts.transfers import TransferStatus
 from telephony.instructions import Utterance
 
 
@@ -65,10 +67,27 @@ class StreamEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferReported:
+    """The leg to a person has ended, or was not answered. `turn`: in which the transfer was announced."""
+
+    attempt: int
+    turn: int
+    status: TransferStatus
+    seconds: int
+    is_bridged: bool | None = None
+
+    def event_id(self, call_id: UUID) -> str:
+        """Returns the id of the utterance that follows, which a repeated webhook shares."""
+        return f"{call_id}/{self.attempt}/transfer/{self.turn}/heard"
+
+
+@dataclass(frozen=True, slots=True)
 class TextReceived:
     """A person has sent a text over REST in place of an utterance. It belongs to the call's last attempt."""
 
     utterance: Utterance
 
 
-Occurrence = Answered | UtteranceReceived | RemainderReported | MessageAwaited | StreamEnded | TextReceived
+Occurrence = (
+    Answered | UtteranceReceived | RemainderReported | MessageAwaited | StreamEnded | TransferReported | TextReceived
+)

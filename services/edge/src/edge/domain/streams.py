@@ -24,7 +24,7 @@ MAX_REFUSALS = 4
 PAUSE_SECONDS = 1
 """The pause before a stream, after the second refusal in a row and each further one."""
 
-_NO_FAILURE = frozenset({MediaClosedReason.DRAINED, MediaClosedReason.SUPERSEDED})
+_NO_FAILURE = frozenset({MediaClosedReason.DRAINED, MediaClosedReason.SUPERSEDED, MediaClosedReason.TRANSFERRED})
 _DEGRADING = {
     MediaClosedReason.TRANSCRIPTION: DegradationReason.TRANSCRIPTION,
     MediaClosedReason.SYNTHESIS: DegradationReason.SYNTHESIS,
@@ -45,6 +45,11 @@ class Streams:
     played_turns: frozenset[int] = frozenset()
     """The turns whose reply was heard to its end."""
 
+    @property
+    def last_generation(self) -> int:
+        """The number of the newest stream; 0: there was none."""
+        return max(self.opened | self.lost | self.closed.keys(), default=0)
+
     def has_opted_out(self, generation: int) -> bool:
         """Whether the callee pressed the opt-out key, and that ended this stream."""
         return self.closed.get(generation) is MediaClosedReason.OPTED_OUT
@@ -53,6 +58,10 @@ class Streams:
         """Whether nothing is left to say after this stream: the goodbye was heard."""
         is_goodbye = self.closed.get(generation) is MediaClosedReason.GOODBYE
         return is_goodbye or (has_ended and last_turn in self.played_turns)
+
+    def were_heard(self, generation: int, turn: int) -> bool:
+        """Whether the words of a turn were heard to their end before this stream ended."""
+        return self.closed.get(generation) is MediaClosedReason.TRANSFERRED or turn in self.played_turns
 
     def reason_of_loss(self, generation: int) -> MediaLostReason | None:
         """Returns what became of a stream that has ended, if the log does not say it yet."""

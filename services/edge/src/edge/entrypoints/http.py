@@ -26,6 +26,7 @@ from edge.application.number_search import NumberSearch
 from edge.application.person_acts import PersonActs
 from edge.application.rate_limit import TokenBuckets
 from edge.application.story import Stories
+from edge.application.transfers import Transfers
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints import (
     acts,
@@ -65,6 +66,7 @@ class Dependencies:
     acts: Acts
     audit: Audit
     dialogue: DialogueService
+    transfers: Transfers
     provider: WebhookProvider
     wrong_keys: WrongKeys
     event_streams: EventStreams
@@ -99,7 +101,10 @@ def create_app(
         description=openapi.DESCRIPTION,
         openapi_url=openapi.PATH,
         # Routes are tried in this order, and most requests are webhooks. An included router would be slower.
-        routes=[*webhooks.build_router(dependencies.provider, dependencies.dialogue).routes, *routes],
+        routes=[
+            *webhooks.build_router(dependencies.provider, dependencies.dialogue, dependencies.transfers).routes,
+            *routes,
+        ],
         redirect_slashes=False,
         docs_url=None,  # both pages load scripts from another host
         redoc_url=None,

@@ -5,7 +5,6 @@ A webhook is answered once its event is in the log. The answer 503 makes the pro
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -22,12 +21,14 @@ from chassis.path_numbers import MAX_PATH_NUMBER
 from edge.application.dialogue import DialogueService
 from edge.application.errors import UnknownCall
 from edge.application.streams import answer_in_time
+from edge.application.transfers import Transfers
 from edge.domain.occurrences import MessageAwaited, RemainderReported, StreamEnded, UtteranceReceived
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.problems import problem
+from edge.entrypoints.transfer_webhooks import add_transfer_routes
+from edge.entrypoints.webhook_requests import FORM_BODY, Attempt, Turn, form_of, instruction_options, rendering
 from edge.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from edge.ports import Unavailable
-from telephony.instructions import Instruction
 from telephony.provider import Form, InvalidProviderData, WebhookProvider
 from telephony.routes import (
     AFTER_SEQUENCE,
@@ -46,8 +47,6 @@ MAX_FIELDS = 200
 MAX_BODY_SECONDS = 5.0
 """How long the body of a webhook may take. The sender is not known before its end."""
 
-Attempt = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER)]
-Turn = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER, description="the callee's turns count from 1")]
 AfterSequence = Annotated[
     int,
     Query(
@@ -55,15 +54,8 @@ AfterSequence = Annotated[
     ),
 ]
 
-FORM_BODY = {
-    "requestBody": {
-        "description": "the fields that the provider sends",
-        "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}},
-    }
-}
 
-
-def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRouter:
+def build_router(provider: WebhookProvider, dialogue: DialogueService, transfers: Transfers) -> APIRouter:
     """Returns the routes of every `telephony.routes.Webhook`, below the provider's prefix."""
     router = APIRouter(
         prefix=provider.prefix,
@@ -74,6 +66,7 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
     _add_report_routes(router, provider, dialogue)
     _add_instruction_routes(router, provider, dialogue)
     _add_continuation_routes(router, provider, dialogue)
+    add_transfer_routes(router, provider, dialogue, transfers)
     return router
 
 
@@ -84,24 +77,24 @@ def _add_report_routes(router: APIRouter, provider: WebhookProvider, dialogue: D
     @router.post(Webhook.STATUS.template, name=Webhook.STATUS, **options)
     async def status(request: Request, call_id: UUID, attempt: Attempt) -> Response:
         """The status of the attempt has changed."""
-        await dialogue.record(provider.parse_status(call_id, attempt, _form_of(request)))
+        await dialogue.record(provider.parse_status(call_id, attempt, form_of(request)))
         return Response(status_code=204)
 
     @router.post(Webhook.CLASSIFICATION.template, name=Webhook.CLASSIFICATION, **options)
     async def classification(request: Request, call_id: UUID, attempt: Attempt) -> Response:
         """Answering-machine detection has finished."""
-        await dialogue.record(provider.parse_classification(call_id, attempt, _form_of(request)))
+        await dialogue.record(provider.parse_classification(call_id, attempt, form_of(request)))
         return Response(status_code=204)
 
 
 def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialogue: DialogueService) -> None:
     """Adds the webhooks that report what happened on the line, and are answered with the next instruction."""
-    options, render = _instruction_options(provider), _rendering(provider)
+    options, render = instruction_options(provider), rendering(provider)
 
     @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **options)
     async def answered(request: Request, call_id: UUID, attempt: Attempt) -> Response:
         """The callee has answered: the greeting is played."""
-        return render(await dialogue.answer(provider.parse_answer(call_id, attempt, _form_of(request))))
+        return render(await dialogue.answer(provider.parse_answer(call_id, attempt, form_of(request))), request)
 
     @router.post(Webhook.UTTERANCE.template, name=Webhook.UTTERANCE, **options)
     async def utterance(
@@ -115,9 +108,9 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         after: AfterSequence = 0,
     ) -> Response:
         """The callee has spoken or stayed silent: the reply is played while it is synthesized."""
-        utterance = provider.parse_utterance(turn, _form_of(request))
+        utterance = provider.parse_utterance(turn, form_of(request))
         received = UtteranceReceived(attempt, turn, utterance, is_after_spoken_text, after)
-        return render(await dialogue.respond(call_id, received))
+        return render(await dialogue.respond(call_id, received), request)
 
     @router.post(Webhook.MESSAGE.template, name=Webhook.MESSAGE, **options)
     async def message(
@@ -132,18 +125,18 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         ] = False,
     ) -> Response:
         """A machine answered: the message to it is played, and the line is closed after it."""
-        report = provider.parse_message(call_id, attempt, _form_of(request), is_finished=is_finished)
+        report = provider.parse_message(call_id, attempt, form_of(request), is_finished=is_finished)
         awaited = MessageAwaited(attempt, is_finished, is_after_spoken_text)
-        return render(await dialogue.leave_message(report, awaited))
+        return render(await dialogue.leave_message(report, awaited), request)
 
 
 def _add_continuation_routes(router: APIRouter, provider: WebhookProvider, dialogue: DialogueService) -> None:
     """Adds the webhooks by which a call goes on after its audio has ended early."""
-    options, render = _instruction_options(provider), _rendering(provider)
+    options, render = instruction_options(provider), rendering(provider)
 
     @router.post(Webhook.STREAM_ENDED.template, name=Webhook.STREAM_ENDED, **options)
     async def stream_ended(
-        _: Request,
+        request: Request,
         call_id: UUID,
         attempt: Attempt,
         generation: Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER, description="streams count from 1 in each attempt")],
@@ -153,11 +146,11 @@ def _add_continuation_routes(router: APIRouter, provider: WebhookProvider, dialo
     ) -> Response:
         """A media stream has ended: another one is opened, the conversation goes on in turns, or the call ends."""
         ended = StreamEnded(attempt, generation, repetition)
-        return render(await answer_in_time(dialogue.respond(call_id, ended), call_id, ended))
+        return render(await answer_in_time(dialogue.respond(call_id, ended), call_id, ended), request)
 
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
     async def remainder(
-        _: Request,
+        request: Request,
         call_id: UUID,
         attempt: Attempt,
         turn: Annotated[int, Path(ge=0, le=MAX_PATH_NUMBER, description="0: the greeting")],
@@ -168,16 +161,7 @@ def _add_continuation_routes(router: APIRouter, provider: WebhookProvider, dialo
     ) -> Response:
         """Voice could not synthesize the rest of this turn: the provider's own voice speaks it."""
         reported = RemainderReported(attempt, turn, sentence, after)
-        return render(await dialogue.respond(call_id, reported))
-
-
-def _instruction_options(provider: WebhookProvider) -> dict[str, Any]:
-    content = {200: {"description": "The next instruction", "content": {provider.media_type: {}}}}
-    return {"response_class": Response, "responses": content, "openapi_extra": FORM_BODY}
-
-
-def _rendering(provider: WebhookProvider) -> Callable[[Instruction], Response]:
-    return lambda instruction: Response(provider.render(instruction), media_type=provider.media_type)
+        return render(await dialogue.respond(call_id, reported), request)
 
 
 async def _parse_form(request: Request) -> Form:
@@ -191,12 +175,6 @@ async def _parse_form(request: Request) -> Form:
         return Form(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError as error:
         raise HTTPException(400, f"the form has more than {MAX_FIELDS} fields") from error
-
-
-def _form_of(request: Request) -> Form:
-    """Returns the form that `_Receiver` has parsed and found authentic."""
-    form: Form = request.state.form
-    return form
 
 
 class _Receiver:

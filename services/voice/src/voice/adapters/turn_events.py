@@ -30,7 +30,7 @@ from chassis.event_log import EventLog, StoredEvent
 from chassis.live import Incomplete, listen
 from chassis.stream_reader import last_sequence
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
-from contracts import AudioRequested, ConversationEnded, MediaOpened, ReplyGenerated, SpeechHeard
+from contracts import AudioRequested, ConversationEnded, MediaOpened, ReplyGenerated, SpeechHeard, TransferRequested
 from contracts.event import CallEvent
 from contracts.filters import LIVE_FILTERS, call_facts_filter
 from contracts.streams import CALLS
@@ -42,7 +42,7 @@ MAX_RECENT = 20_000
 _PAUSE_SECONDS = 1.0
 TURN_KINDS: tuple[type[CallEvent], ...] = (AudioRequested, ReplyGenerated)
 """What a turn is played from."""
-LIVE_KINDS: tuple[type[CallEvent], ...] = (*TURN_KINDS, SpeechHeard, ConversationEnded, MediaOpened)
+LIVE_KINDS: tuple[type[CallEvent], ...] = (*TURN_KINDS, SpeechHeard, ConversationEnded, TransferRequested, MediaOpened)
 """What a live conversation follows."""
 
 logger = structlog.get_logger()

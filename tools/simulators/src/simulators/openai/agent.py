@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from simulators.openai.agent_actions import CALLBACK_GOODBYES, SCHEDULE_CALLBACK, act, end_for_callback
 from simulators.openai.agent_phrases import PHRASES, Phrases
-from simulators.openai.agent_tools import AgentToolCall, end_call, is_lookup, lookup, note, spoken_result
+from simulators.openai.agent_tools import AgentToolCall, end_call, is_lookup, lookup, note, spoken_result, transfer
 from simulators.openai.requests import ChatMessage, Function
 from simulators.openai.utterance_meaning import Meaning, instructions_of, language_of, meaning_of
 
@@ -66,6 +66,8 @@ class _Conversation:
         meanings = self.meanings()
         if meanings[-1] is Meaning.SILENCE:
             return meanings[-2:] == [Meaning.SILENCE, Meaning.SILENCE]
+        if meanings[-1] is Meaning.TRANSFER_FAILED or (meanings[-1] is Meaning.PERSON and "transfer" in self.tools):
+            return False
         answers = sum(meaning is not Meaning.SILENCE for meaning in meanings)
         limit = _MIN_TURNS + self.draw(self.instructions + self._data + self.utterances[0], _TURN_RANGE)
         return meanings[-1] in _ENDING or answers >= limit
@@ -101,6 +103,11 @@ def _end(conversation: _Conversation) -> Turn:
 
 
 def _continue(conversation: _Conversation) -> Turn:
+    meaning, phrases = conversation.meanings()[-1], conversation.phrases
+    if meaning is Meaning.TRANSFER_FAILED:
+        return Turn(phrases.transfer_failed)
+    if meaning is Meaning.PERSON and "transfer" in conversation.tools:
+        return Turn("", [transfer(conversation.tools["transfer"], conversation.utterances[-1])])
     if conversation.meanings()[-1] is Meaning.SILENCE:
         questions = conversation.phrases.repeat_questions
         return Turn(questions[len(conversation.utterances) % len(questions)])
@@ -120,6 +127,9 @@ def _after_tools(conversation: _Conversation) -> Turn:
         return Turn(conversation.phrases.ended)
     if any(call.function.name == SCHEDULE_CALLBACK for call in last_calls.tool_calls):
         return Turn(CALLBACK_GOODBYES[language_of(conversation.instructions)], [end_for_callback()])
+    if any(call.function.name == "transfer" for call in last_calls.tool_calls):
+        is_refused = conversation.messages[-1].text.startswith("not executed")
+        return Turn(conversation.phrases.transfer_failed if is_refused else conversation.phrases.transfer)
     if any(is_lookup(call.function.name) for call in last_calls.tool_calls):
         return Turn(f"{conversation.phrases.found} {spoken_result(conversation.messages[-1].text)}.")
     return Turn(conversation.phrases.listening if last_calls.text else _reply(conversation))

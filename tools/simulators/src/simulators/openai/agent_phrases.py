@@ -19,6 +19,8 @@ class Phrases:
     listening: str
     one_moment: str
     found: str
+    transfer: str
+    transfer_failed: str
     ended: str
     survey_words: tuple[str, ...]
 
@@ -58,6 +60,8 @@ PHRASES: Mapping[Language, Phrases] = {
         listening="Take your time, I am listening.",
         one_moment="One moment, please, let me look that up.",
         found="Thank you for waiting. I have found this:",
+        transfer="Of course, I am connecting you with a colleague.",
+        transfer_failed="I am sorry, I could not reach my colleague. Can I help you with anything else?",
         ended="Goodbye.",
         survey_words=("survey", "satisf", "rate ", "feedback", "opinion"),
     ),
@@ -92,6 +96,8 @@ PHRASES: Mapping[Language, Phrases] = {
         listening="Tómese su tiempo, le escucho.",
         one_moment="Un momento, por favor, que lo miro.",
         found="Gracias por esperar. He encontrado esto:",
+        transfer="Por supuesto, le paso con un compañero.",
+        transfer_failed="Lo siento, no he podido localizar a mi compañero. ¿Puedo ayudarle en algo más?",
         ended="Adiós.",
         survey_words=("encuesta", "satisf", "valor", "opini"),
     ),

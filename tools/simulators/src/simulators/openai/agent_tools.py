@@ -96,6 +96,13 @@ def _words(document: Any) -> list[str]:
             return [str(document)]
 
 
+def transfer(function: Function, utterance: str) -> AgentToolCall:
+    """Returns the call that transfers the callee to the first destination."""
+    choices = _enum(function, "destination")
+    values = {"destination": choices[0] if choices else "", "summary": f"The caller said: {utterance}"}
+    return AgentToolCall("transfer", _fit(function, values, ("destination", "summary")))
+
+
 def _outcome(meanings: Sequence[Meaning]) -> Meaning:
     """Returns the last meaning if it is decisive, otherwise the last fact."""
     if meanings[-1] in _DECISIVE:

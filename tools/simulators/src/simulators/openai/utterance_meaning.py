@@ -13,7 +13,9 @@ Language = Literal["en", "es"]
 class Meaning(StrEnum):
     """The meaning of an utterance. `meaning_of` checks the strongest meanings first."""
 
+    TRANSFER_FAILED = "transfer_failed"
     SILENCE = "silence"
+    PERSON = "person"
     WRONG_NUMBER = "wrong_number"
     REFUSAL = "refusal"
     GOODBYE = "goodbye"
@@ -42,9 +44,16 @@ _SILENCE = re.compile(
     r"|no (?:speech|input|answer|response)\b.{0,30}$|no (?:se )?(?:oy[oó]|escuch[oó]|dijo) nada|silenci?[eo]",
     re.IGNORECASE,
 )
+_TRANSFER = re.compile(r"^\[transfer \S+: ")
+"""How the application reports a transfer that connected no person."""
 _BRACKETED = re.compile(r"^\s*[\[(<].*[\])>]\s*$", re.DOTALL)
 _MEANINGS: Sequence[tuple[Meaning, str]] = (
     (Meaning.WRONG_NUMBER, r"wrong (?:number|person)|n[uú]mero equivocado|se equivoc|no vive aqu[ií]"),
+    (
+        Meaning.PERSON,
+        r"\b(?:talk|speak) (?:to|with) (?:a|an|some|your) ?(?:person|human|one|agent|colleague)"
+        r"|hablar con (?:una persona|alguien|un (?:agente|compañero))",
+    ),
     (
         Meaning.REFUSAL,
         r"not interested|stop calling|(?:don'?t|do not|never) call|take me off|remove me|leave me alone"
@@ -91,6 +100,8 @@ def language_of(instructions: str) -> Language:
 
 def meaning_of(utterance: str) -> Meaning:
     """Returns the meaning of a user message. An empty message, or a note that nothing was heard, is silence."""
+    if _TRANSFER.match(utterance):
+        return Meaning.TRANSFER_FAILED
     if not utterance.strip() or _is_silence_note(utterance):
         return Meaning.SILENCE
     return next((meaning for meaning, pattern in _COMPILED if pattern.search(utterance)), Meaning.OTHER)

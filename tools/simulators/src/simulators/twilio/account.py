@@ -63,7 +63,9 @@ class Account:
             self.ledger.refused.append(Refusal(str(form.get("To", "")), refused.code))
             raise
         callbacks = StatusCallbacks(call, self._webhooks, self._tasks.spawn, lambda: self.callback_faults, self._seed)
-        lifecycle = CallLifecycle(call, self._webhooks, callbacks, self._tasks, self._wait_for_dial, self.streams)
+        lifecycle = CallLifecycle(
+            call, self._webhooks, callbacks, self._tasks, self._wait_for_dial, self.streams, self.population.dial
+        )
         self.ledger.calls.append(call.entry)
         self._lifecycles[call.sid] = lifecycle
         self._tasks.spawn(lifecycle.run())

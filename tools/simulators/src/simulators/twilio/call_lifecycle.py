@@ -14,6 +14,7 @@ from simulators.twilio.call import Call, now
 from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.callees import Behaviour
 from simulators.twilio.connect import Connect
+from simulators.twilio.dial import Dial, DialPerson
 from simulators.twilio.ledger import ErrorEntry, WebhookEntry
 from simulators.twilio.status_callbacks import StatusCallbacks
 from simulators.twilio.stream_settings import StreamSettings
@@ -38,7 +39,9 @@ _INTERNAL_ERROR = Ending("failed", "simulator", "500")
 
 
 class CallLifecycle:
-    """Runs one call. `wait_for_dial` waits for the account's rate limit and returns the time waited."""
+    """Runs one call. `wait_for_dial` waits for the account's rate limit and returns the time waited.
+
+    `dial_person` returns who answers the number of a <Dial>."""
 
     def __init__(
         self,
@@ -48,11 +51,13 @@ class CallLifecycle:
         tasks: BackgroundTasks,
         wait_for_dial: Callable[[], Awaitable[int]],
         streams: StreamSettings,
+        dial_person: DialPerson,
     ) -> None:
         self.call = call
         self._streams = streams
         self._webhooks, self._callbacks, self._tasks = webhooks, callbacks, tasks
         self._wait_for_dial = wait_for_dial
+        self._dial_person = dial_person
         self._task: asyncio.Task[Ending] | None = None
         self._request: Ending | Fetch | str | None = None
         self._ended = asyncio.Event()
@@ -124,7 +129,8 @@ class CallLifecycle:
     async def _converse(self, start: Fetch | str) -> Ending:
         try:
             connect = Connect(self.call, self._webhooks, self._tasks, self._streams)
-            await TwimlSession(self.call, self._webhooks, connect).run(start)
+            dial = Dial(self.call, self._webhooks, self._tasks, self._dial_person)
+            await TwimlSession(self.call, self._webhooks, connect, dial).run(start)
         except CallEnded as ended:
             return Ending("completed", ended.by)
 

@@ -19,6 +19,7 @@ class CalleeSettings(BaseModel):
     - delay_seconds: from the end of the agent's reply to the callee's answer.
     - patience_seconds: how long the callee waits for a reply on a media stream, and in silence after its last phrase.
     - at_seconds: how much of a reply the callee hears before it interrupts, coughs, presses its key or says "ajá".
+    - talk_seconds: how long the person at this number talks with a callee who is transferred to it.
     - echo_decibels: the level at which a media stream returns the agent's audio; -20 is a loud echo.
     """
 
@@ -29,6 +30,7 @@ class CalleeSettings(BaseModel):
     delay_seconds: float | None = Field(default=None, ge=0)
     patience_seconds: float | None = Field(default=None, gt=0)
     at_seconds: float | None = Field(default=None, ge=0)
+    talk_seconds: float | None = Field(default=None, ge=0)
     echo_decibels: float | None = Field(default=None, le=0)
 
 

@@ -30,6 +30,7 @@ class Behaviour(StrEnum):
     `interrupts` interrupts each reply. `backchannels` says "mm-hm" during each reply and `coughs` makes a noise: both
     are heard on a media stream only. `dictates` makes a pause inside a number. `hangs_up_speaking` hangs up in the
     middle of its second utterance. `switchboard` reads a menu until one of its keys is pressed, then a person answers.
+    `declines` is a person who does not accept a call that is transferred to it.
     """
 
     HUMAN = "human"
@@ -52,6 +53,7 @@ class Behaviour(StrEnum):
     DICTATES = "dictates"
     HANGS_UP_SPEAKING = "hangs_up_speaking"
     SWITCHBOARD = "switchboard"
+    DECLINES = "declines"
 
 
 DEFAULT_WEIGHTS: Mapping[Behaviour, float] = {
@@ -169,6 +171,12 @@ class Callee:
         if self.behaviour is Behaviour.COUGHS:
             return Interjection("noise", "", at_seconds)
         return Interjection("backchannel", self._next_phrase(BACKCHANNELS[language]), at_seconds)
+
+    @property
+    def talk_seconds(self) -> float:
+        """How long this person talks with a callee who was transferred to it."""
+        drawn = self.draw.uniform(20.0, 60.0)
+        return drawn if self.settings.talk_seconds is None else self.settings.talk_seconds
 
     @property
     def has_spoken(self) -> bool:

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from simulators.twilio.stream_ledger import StreamEntry
 
-WebhookKind = Literal["voice", "gather", "redirect", "fallback", "status", "amd", "connect", "stream"]
+WebhookKind = Literal["voice", "gather", "redirect", "fallback", "status", "amd", "connect", "stream", "dial", "leg"]
 
 
 def _now() -> str:
@@ -74,6 +74,40 @@ class ErrorEntry:
 
 
 @dataclass
+class DialEntry:
+    """A leg to a person (<Dial>). `status` is that of its DialCallStatus; `seconds` are simulated, since the answer.
+
+    `heard` and `keys` are what the person heard before the legs were connected, and the keys that it pressed.
+    """
+
+    sid: str
+    to: str
+    from_: str
+    behaviour: str = ""
+    status: str = "ringing"
+    is_bridged: bool = False
+    seconds: int | None = None
+    heard: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    at: str = field(default_factory=_now)
+
+    def form(self, account_sid: str, parent_sid: str, status: str) -> dict[str, str]:
+        """Returns the fields of a request about this leg. `parent_sid` is the first leg's."""
+        return {
+            "CallSid": self.sid,
+            "ParentCallSid": parent_sid,
+            "AccountSid": account_sid,
+            "ApiVersion": "2010-04-01",
+            "Direction": "outbound-dial",
+            "CallStatus": status,
+            "To": self.to,
+            "Called": self.to,
+            "From": self.from_,
+            "Caller": self.from_,
+        }
+
+
+@dataclass
 class CallEntry:
     """One accepted create request. `status` is the resource's; `duration` is in simulated seconds since the answer.
 
@@ -99,6 +133,7 @@ class CallEntry:
     utterances: list[UtteranceEntry] = field(default_factory=list)
     errors: list[ErrorEntry] = field(default_factory=list)
     streams: list[StreamEntry] = field(default_factory=list)
+    dials: list[DialEntry] = field(default_factory=list)
 
     def add_error_once(self, code: int, reason: str, url: str) -> None:
         """Records an error or warning that Twilio reports once for each stream."""

@@ -111,6 +111,11 @@ class LiveCallee:
         self._echo_gain = None if echo_decibels is None else mu_law.gain(echo_decibels)
         self._echo: deque[bytes] = deque([SILENCE] * _ECHO_DELAY_FRAMES)
 
+    def await_agent(self) -> None:
+        """Forgets what was heard of the agent's last reply: the callee waited for a person meanwhile."""
+        if self._turn is not None:
+            self._turn.heard_seconds = self._turn.silent_seconds = self._turn.waited_seconds = 0.0
+
     def exchange(self, heard: bytes | None) -> CalleeFrame:
         """Hears a frame (None without audio) and returns what the callee sends. Raises CallEnded when it hangs up."""
         self._listen(heard)

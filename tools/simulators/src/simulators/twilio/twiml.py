@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 MAX_BYTES = 64 * 1024
-VERBS = frozenset({"Say", "Play", "Gather", "Redirect", "Pause", "Hangup", "Reject", "Connect"})
+VERBS = frozenset({"Say", "Play", "Gather", "Redirect", "Pause", "Hangup", "Reject", "Connect", "Dial"})
 RELAY = "ConversationRelay"
 _NESTED = {
     "Gather": frozenset({"Say", "Play", "Pause"}),
+    "Dial": frozenset({"Number"}),
     "Connect": frozenset({"Stream", RELAY}),
     "Stream": frozenset({"Parameter"}),
     RELAY: frozenset({"Parameter", "Language"}),

@@ -11,6 +11,7 @@ from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.callee_phrases import language_of
 from simulators.twilio.callees import Utterance
 from simulators.twilio.connect import Connect
+from simulators.twilio.dial import Dial
 from simulators.twilio.ledger import ErrorEntry, UtteranceEntry, WebhookEntry, WebhookKind
 from simulators.twilio.twiml import Document, TwimlError, Verb, parse
 from simulators.twilio.webhooks import Answer, Webhooks
@@ -36,8 +37,8 @@ class Fetch:
 class TwimlSession:
     """Executes TwiML on one call."""
 
-    def __init__(self, call: Call, webhooks: Webhooks, connect: Connect) -> None:
-        self._call, self._webhooks, self._connect = call, webhooks, connect
+    def __init__(self, call: Call, webhooks: Webhooks, connect: Connect, dial: Dial) -> None:
+        self._call, self._webhooks, self._connect, self._dial = call, webhooks, connect, dial
         self._audio = CallAudio(call, webhooks)
         self._document_url = ""
         self._used_fallback = False
@@ -100,6 +101,8 @@ class TwimlSession:
                 return Fetch("redirect", self._absolute_url(verb.text), verb.attributes.get("method", "POST"))
             case "Connect":
                 return await self._run_stream(verb)
+            case "Dial":
+                return await self._run_dial(verb)
             case "Hangup" | "Reject":
                 raise CallEnded("twiml")
             case _:
@@ -116,6 +119,12 @@ class TwimlSession:
         if action is None or fields is None:
             return None
         return Fetch("connect", self._absolute_url(action), verb.attributes.get("method", "POST"), dict(fields))
+
+    async def _run_dial(self, verb: Verb) -> Fetch | None:
+        result, action = await self._dial.run(verb, self._absolute_url), verb.attributes.get("action")
+        if action is None or result is None:
+            return None
+        return Fetch("dial", self._absolute_url(action), verb.attributes.get("method", "POST"), result.form)
 
     def _stream_url(self, stream: Verb) -> str:
         """Returns the URL of a <Stream>; a relative one belongs to the host of the document."""

@@ -26,6 +26,7 @@ from contracts import (
     SpeechHeard,
     SpeechInterrupted,
     SpeechPlayed,
+    TransferRequested,
 )
 from contracts.event import CallEvent
 from contracts.filters import call_facts_filter
@@ -35,7 +36,16 @@ from voice.application.live.live_calls import StreamId, StreamRefused
 MAX_CLAIMS = 5
 """How often an utterance tries to claim a turn; each further try follows a claim of another writer."""
 MAX_FLUSH_SECONDS = 2.0
-_PAST = (AudioReady, AudioRequested, ConversationEnded, ReplyGenerated, SpeechHeard, SpeechInterrupted, SpeechPlayed)
+_PAST = (
+    AudioReady,
+    AudioRequested,
+    ConversationEnded,
+    ReplyGenerated,
+    SpeechHeard,
+    SpeechInterrupted,
+    SpeechPlayed,
+    TransferRequested,
+)
 """What a stream reads of what was before it."""
 
 logger = structlog.get_logger()

@@ -15,6 +15,7 @@ from contracts import (
     ReplyGenerated,
     SentenceAudio,
     SpeechHeard,
+    TransferRequested,
 )
 from contracts.call import Call
 from contracts.opt_out_phrases import is_opt_out
@@ -51,7 +52,7 @@ class SpeechRecord(Protocol):
 
 
 MAX_LAST_WORDS_SECONDS = 3.0
-"""How long the end of a stream waits, after the goodbye, for what the callee says: it may be an opt-out."""
+"""How long the end of a stream waits, after its last words, for what the callee says: it may be an opt-out."""
 
 
 class TurnTaking:
@@ -86,9 +87,12 @@ class TurnTaking:
         self._clock = asyncio.get_running_loop().time
         self._ended_turn: int | None = None
         """The last turn of the conversation, once it is over."""
+        self._transfer_turn: int | None = None  # whose reply announces a transfer, once that was heard
+        self._heard_turn: int | None = None
+        """The last turn whose reply was heard to its end on this stream."""
         self._silent_since: float | None = None
         """Since when the callee has the word, and says nothing."""
-        self._goodbye_heard_at: float | None = None
+        self._last_words_heard_at: float | None = None
         self.speaker = build_speaker(self)
 
     def playing(self) -> Playing | None:
@@ -134,6 +138,8 @@ class TurnTaking:
                 self._begin(event.turn)
         elif isinstance(event, ConversationEnded) and event.attempt == attempt:
             self._ended_turn = event.turn
+        elif isinstance(event, TransferRequested) and event.attempt == attempt:
+            self._transfer_turn = event.turn
         elif isinstance(event, AudioRequested | ReplyGenerated) and event.attempt == attempt:
             self._begin(event.turn)
             if event.turn == self.speaker.reply.turn and not self.speaker.reply.is_over:
@@ -197,7 +203,7 @@ class TurnTaking:
     def check(self, *, has_spoken: bool) -> None:
         """Does what is due, ten times a second. `has_spoken`: the callee has begun to say something."""
         self.speaker.pump()
-        self._end_after_goodbye(has_spoken=has_spoken)
+        self._end_when_over(has_spoken=has_spoken)
         self._play_filler_if_due()
         self._claim_silence_if_due(has_spoken=has_spoken)
 
@@ -212,7 +218,7 @@ class TurnTaking:
         seconds = heard.turn_seconds if heard and heard.turn == reply.turn else 0.0
         self._report_played(seconds, is_complete=True)
         self._on_said(reply.last_text)
-        self._silent_since = self._clock()
+        self._silent_since, self._heard_turn = self._clock(), reply.turn
         if reply.turn == self._keys.turn:
             self._keys.press(lambda digits: self._press_keys(reply, digits))
 
@@ -237,7 +243,7 @@ class TurnTaking:
             return
         if not self.speaker.reply.is_over:
             self.interrupt(InterruptionReason.WORDS)
-        self._ending.failed, self._silent_since = None, None
+        self._ending.failed = self._silent_since = self._last_words_heard_at = None
         self._times.begin()
         self.speaker.begin(turn, first_sentence)
         if turn == GREETING_TURN:
@@ -274,14 +280,16 @@ class TurnTaking:
         if self._clock() - self._silent_since >= seconds:
             self.claim("")
 
-    def _end_after_goodbye(self, *, has_spoken: bool) -> None:
-        """Ends the stream once the goodbye was heard, and what the callee said meanwhile was understood."""
+    def _end_when_over(self, *, has_spoken: bool) -> None:
+        """Ends the stream once a goodbye, or the words before a transfer, were heard, and the callee was understood."""
         reply, now = self.speaker.reply, self._clock()
-        if self._ended_turn is None or not reply.is_over or reply.turn < self._ended_turn:
+        is_goodbye = self._ended_turn is not None and reply.is_over and reply.turn >= self._ended_turn
+        is_announced = self._transfer_turn is not None and self._transfer_turn == self._heard_turn == reply.turn
+        if not (is_goodbye or is_announced):
             return
-        self._goodbye_heard_at = self._goodbye_heard_at or now
-        if not has_spoken or now - self._goodbye_heard_at >= MAX_LAST_WORDS_SECONDS:
-            self._ending.end(MediaClosedReason.GOODBYE)
+        self._last_words_heard_at = self._last_words_heard_at or now
+        if not has_spoken or now - self._last_words_heard_at >= MAX_LAST_WORDS_SECONDS:
+            self._ending.end(MediaClosedReason.GOODBYE if is_goodbye else MediaClosedReason.TRANSFERRED)
 
     def _press_keys(self, reply: Reply, digits: str) -> None:
         if reply is self.speaker.reply:

@@ -42,6 +42,7 @@ from contracts import (
     Envelope,
 )
 from contracts.call import Call
+from contracts.transfers import MAX_TRANSFER_SECONDS
 from telephony.dial_failures import DialFailed, FailureClass
 from voice.application.call_state import load_call
 from voice.application.speech.prepared_clips import PreparedClips, greeting_sentence
@@ -66,6 +67,8 @@ MAX_ORDER_SECONDS = 20.0
 Longer than the `ack_wait` of the orders, so that another replica dials if one dies before its claim, and than a
 cool-down of the breaker. Shorter than the shortest deadline of an attempt, which is 25 s.
 """
+MAX_CALL_SECONDS = 14_400
+"""The longest time that a call may last by its terms, and with a transfer."""
 TOO_LATE = "the order to dial it came too late"
 
 Outcome = DialPlaced | DialRefused | DialUnknown
@@ -158,7 +161,7 @@ class Dialing:
             return DialRefused(call_id=call_id, attempt=attempt, is_permanent=False, reason=TOO_LATE)
         last_request_at = min(last_request_at, asyncio.get_running_loop().time() + seconds_left)
         order = DialOrder(
-            call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds, call.caller_id
+            call_id, attempt, call.phone_number, call.call_timeout_seconds, _max_seconds(call), call.caller_id
         )
         return await self._send_request(order, last_request_at)
 
@@ -209,6 +212,12 @@ class Dialing:
         unknown = DialUnknown(call_id=call_id, attempt=attempt, reason="claimed before, no answer recorded")
         await self._calls.append(unknown, cause=cause, event_id=f"{existing.claim.envelope.id}/unknown")
         DIALS.labels(outcome=FailureClass.UNKNOWN).inc()
+
+
+def _max_seconds(call: Call) -> int:
+    """Returns how long the provider lets the call last: longer if the agent may transfer the callee to a person."""
+    transfer_seconds = MAX_TRANSFER_SECONDS if call.has_tools else 0
+    return min(call.max_call_seconds + transfer_seconds, MAX_CALL_SECONDS)
 
 
 def _is_dialing(call: Call | None, attempt: int) -> bool:
