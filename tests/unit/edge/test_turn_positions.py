@@ -58,8 +58,10 @@ class ReadLog(FakeEventLog):
         return await self._known().read_after(subject, after_sequence, kinds=kinds)
 
 
-def heard(turn: int, attempt: int = 2) -> SpeechHeard:
-    return SpeechHeard(call_id=ID, attempt=attempt, turn=turn, text="hola", language="es")
+def heard(turn: int, attempt: int = 2, granted_sequence: int | None = None) -> SpeechHeard:
+    return SpeechHeard(
+        call_id=ID, attempt=attempt, turn=turn, text="hola", language="es", granted_sequence=granted_sequence
+    )
 
 
 def received(turn: int, *, after_sequence: int = 0, text: str = "hola", turn_in_id: int | None = None) -> Occurrence:
@@ -119,7 +121,7 @@ async def test_the_first_utterance_of_an_attempt_reads_one_page_from_its_grant()
 
     # The guard names the subject, on which an earlier attempt spoke: it conflicts once, and all is read.
     assert log.asked[:2] == ["leader", "node"]
-    assert log.events(SpeechHeard) == [heard(1, attempt=1), heard(1)]
+    assert log.events(SpeechHeard) == [heard(1, attempt=1), heard(1, granted_sequence=grant)]
 
 
 @pytest.mark.parametrize(("after_sequence", "pages"), [(4, 0), (5, 0), (6, 1), (8, 1), (100, 1)])
@@ -129,7 +131,7 @@ async def test_an_utterance_with_a_wrong_sequence_reads_all_from_the_leader(afte
     await DialogueService(log, FakeSpeech()).respond(ID, received(3, after_sequence=after_sequence))
 
     assert log.asked == ["leader", *["node"] * pages, *["leader"] * 3]
-    assert log.stored[-1].event == heard(3)
+    assert log.stored[-1].event == heard(3, granted_sequence=5)
 
 
 ENDED = ConversationEnded(call_id=ID, attempt=2, turn=2, disposition=Disposition.CONFIRMED, summary="")
