@@ -48,8 +48,8 @@ async def test_an_interrupted_conversation_is_in_the_log_as_it_was_said_and_hear
     assert (stream["kind"], stream["closed_by"]) == ("ConversationRelay", "server")
     assert words(stream).startswith(GREETING)
     heard = field_of(events, "speech.interrupted", "heard")
-    assert heard, "the callee interrupts each reply but the greeting"
-    assert set(heard) <= set(stream["interruptions"])
+    assert stream["interruptions"], "the callee interrupts each reply but the greeting"
+    assert all(text.endswith(tuple(heard)) for text in stream["interruptions"]), "a filler may precede the reply"
     assert all(text in words(stream) for text in heard)
     assert {event["data"]["provider"] for event in select(events, "audio.ready")} == {"conversation_relay"}
     await relay.verify_replay()

@@ -1,6 +1,7 @@
 """One call whose provider speaks and transcribes, in virtual time: turns, interruptions, silences and ends."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -111,6 +112,27 @@ def test_an_interruption_is_recorded_with_the_words_that_were_heard() -> None:
     assert names.index("speech.interrupted") < len(names) - names[::-1].index("speech.heard") - 1
     assert "more." not in call.text.heard
     assert heard(call)[-1] == (2, "Wait.")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_log_ends_where_the_callee_interrupted(seed: int) -> None:
+    generator, said = random.Random(seed), ""
+
+    async def talk(call: RelayFixture) -> None:
+        nonlocal said
+        await call.until(SpeechPlayed)
+        await call.say("Who is this?")
+        await call.until(SpeechHeard)
+        await asyncio.sleep(generator.uniform(1.0, 7.0))
+        said = await call.say("Wait.", interrupts=True)
+        await call.until(SpeechPlayed, 3)
+
+    sentences = [generator.choice((LONG, "Yes.", "It is Ana, from the clinic.")) for _ in range(3)]
+    call = conduct(talk, Answer([*sentences, LONG, LONG]), Answer(["I wait."]))
+    event = interrupted(call)
+    assert event.heard == said
+    assert " ".join([*sentences, LONG, LONG]).startswith(event.heard)
+    assert len(event.heard) <= len(" ".join([*sentences, LONG, LONG][: event.sentence + 1]))
 
 
 def test_words_without_an_interruption_of_the_provider_end_the_reply_by_the_clock() -> None:
