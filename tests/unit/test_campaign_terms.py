@@ -27,7 +27,7 @@ DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
 @pytest.mark.parametrize(
     ("terms", "field", "remedy"),
     [
-        ({"mode": "chat"}, "mode", "Input should be 'turn_based' or 'live'"),
+        ({"mode": "chat"}, "mode", "Input should be 'turn_based', 'live' or 'relay'"),
         (
             {"starts_at": NOW, "ends_at": NOW},
             "ends_at",

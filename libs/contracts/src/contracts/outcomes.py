@@ -86,6 +86,7 @@ class EndReason(StrEnum):
     WRONG_NUMBER = "wrong_number"
     OPT_OUT = "opt_out"
     UNRESPONSIVE = "unresponsive"
+    TRANSFERRED = "transferred"
 
 
 LISTED_BY: Mapping[EndReason, tuple[CallStatus, Disposition | None]] = {
