@@ -23,7 +23,7 @@ PARAMETERS: dict[str, Any] = {
 def an_http_tool(url: str, **changes: Any) -> HttpTool:
     """Returns the tool `free_slots` at a URL."""
     fields = {"name": "free_slots", "description": "Looks up the free hours of a day.", "parameters": PARAMETERS}
-    return HttpTool(**{**fields, "url": url, **changes})
+    return HttpTool(**{**fields, "url": url, "timeout_seconds": 60, **changes})
 
 
 def an_invocation(

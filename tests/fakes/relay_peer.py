@@ -79,7 +79,7 @@ class RelayPeer:
 
     async def close_code(self) -> int | None:
         """Waits until the socket is closed."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.closed
 
 

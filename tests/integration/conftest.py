@@ -20,6 +20,7 @@ REQUEST_SECONDS = 10.0
 CONSTANTS = (
     "centralita.operations.doctor.permissions.ANSWER_SECONDS",
     "chassis.jetstream_info.ANSWER_SECONDS",
+    "conversation.adapters.http_tools.MAX_TIMEOUT_SECONDS",
     "conversation.adapters.nats.DEADLINE_SECONDS",
     "edge.adapters.contacts.CALLING_TIMES_SECONDS",
     "edge.adapters.dead_letters.ACT_SECONDS",

@@ -41,7 +41,7 @@ async def taken(client: Client, campaign: str, group: str, count: int) -> list[s
     filter_subject = ContactAdded.subjects(campaign, group)
     await js.add_consumer(CONTACTS.name, ConsumerConfig(durable_name=name, filter_subject=filter_subject))
     subscription = await js.pull_subscribe_bind(durable=name, stream=CONTACTS.name)
-    messages = await subscription.fetch(count, timeout=5)
+    messages = await subscription.fetch(count, timeout=60)
     for message in messages:
         await message.ack_sync()
     await subscription.unsubscribe()

@@ -14,7 +14,7 @@ LIMITS = {"max_concurrent_calls": 2, "twilio_calls_per_second": 100}
 
 async def state(client: Client, campaign_id: str | None = None) -> AdmissionState:
     query = AdmissionQuery(campaign_id=campaign_id)
-    reply = await client.request(query.subject, query.model_dump_json().encode(), timeout=20)
+    reply = await client.request(query.subject, query.model_dump_json().encode(), timeout=60)
     return AdmissionState.model_validate_json(reply.data)
 
 
@@ -40,5 +40,5 @@ async def test_slots_waiting_calls_and_dials_are_shown_with_their_limits(
 async def test_an_invalid_query_is_answered_with_an_error(nats_url: str, bus_client: Client) -> None:
     async with running(nats_url, 1):
         await outcome_of(bus_client, CampaignPauseRequested(campaign_id="spring"))
-        reply = await bus_client.request(AdmissionQuery.subject, b'{"campaign_id": "a b"}', timeout=20)
+        reply = await bus_client.request(AdmissionQuery.subject, b'{"campaign_id": "a b"}', timeout=60)
     assert (reply.headers or {})["Nats-Service-Error-Code"] == "400"

@@ -71,7 +71,7 @@ async def talking(calls: EventLog, ask: Ask, campaign: str = "reminders") -> UUI
 
 async def time_of(client: Client, call_id: UUID, at: datetime) -> CallbackTime:
     query = CallbackTimeQuery(call_id=call_id, at=at)
-    answer = await client.request(query.subject, query.model_dump_json().encode(), timeout=20)
+    answer = await client.request(query.subject, query.model_dump_json().encode(), timeout=60)
     return CallbackTime.model_validate_json(answer.data)
 
 
@@ -132,7 +132,7 @@ async def test_the_time_of_a_callback_follows_the_hours_and_the_limits_of_the_ca
             assert (await outcome_of(bus_client, command)).accepted
         call_id = await talking(calls, ask, "once")
         refused = await time_of(bus_client, call_id, in_a_week)
-        invalid = await bus_client.request(CallbackTimeQuery.subject, b"{}", timeout=20)
+        invalid = await bus_client.request(CallbackTimeQuery.subject, b"{}", timeout=60)
     assert refused == CallbackTime(at=None, detail="dialled 1 times; the campaign permits 1 attempts in all")
     assert invalid.headers
     assert invalid.headers["Nats-Service-Error-Code"] == "400"

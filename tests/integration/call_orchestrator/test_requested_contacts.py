@@ -140,9 +140,9 @@ async def test_a_group_is_first_called_from_the_start_of_the_campaign_at_a_permi
             CallingTimesQuery(campaign_id="spring", country="US", regions=("PR",), zones=("America/Puerto_Rico",)),
             CallingTimesQuery(campaign_id="spring", country="", regions=(), zones=()),
         ):
-            reply = await bus_client.request(query.subject, query.model_dump_json().encode(), timeout=10)
+            reply = await bus_client.request(query.subject, query.model_dump_json().encode(), timeout=60)
             answers.append(CallingTimes.model_validate_json(reply.data))
-        invalid = await bus_client.request(CallingTimesQuery.subject, b"{}", timeout=10)
+        invalid = await bus_client.request(CallingTimesQuery.subject, b"{}", timeout=60)
     first, not_allowed, unknown = answers
     assert first.first_at
     assert starts_at <= first.first_at < starts_at + timedelta(days=1, hours=1)

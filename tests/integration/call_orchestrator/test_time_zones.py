@@ -89,7 +89,7 @@ async def test_a_group_with_such_a_zone_may_never_be_called(nats_url: str, bus_c
     )
     async with running(nats_url, 1):
         assert (await outcome_of(bus_client, CREATE)).accepted
-        reply = await bus_client.request(query.subject, query.model_dump_json().encode(), timeout=20)
+        reply = await bus_client.request(query.subject, query.model_dump_json().encode(), timeout=60)
     answer = CallingTimes.model_validate_json(reply.data)
     assert (answer.first_at, answer.rule) == (None, "unknown_zone")
     assert "'localtime'" in answer.detail
@@ -101,6 +101,6 @@ async def test_a_query_about_a_campaign_that_cannot_be_read_is_answered_with_an_
     query = CallingTimesQuery(campaign_id="spring", country="US", zones=("America/New_York",))
     async with running(nats_url, 1):
         await bus_client.jetstream().publish("campaign.paused.spring", b'{"of_a_newer_build": true}')
-        reply = await bus_client.request(query.subject, query.model_dump_json().encode(), timeout=20)
+        reply = await bus_client.request(query.subject, query.model_dump_json().encode(), timeout=60)
     assert (reply.headers or {})["Nats-Service-Error-Code"] == "503"
     assert "cannot decode" in (reply.headers or {})["Nats-Service-Error"]

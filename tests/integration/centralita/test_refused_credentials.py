@@ -51,7 +51,7 @@ async def refused_by_twilio(client: Client) -> int:
 async def refuse_for_a_while(system: System, client: Client) -> None:
     """Makes Twilio answer HTTP 401 until the breaker has opened, a probe has failed, and it has opened again."""
     rule = {"target": "twilio", "kind": "status", "status": 401}
-    async with httpx.AsyncClient(base_url=system.vendors.control or "", timeout=10) as http:
+    async with httpx.AsyncClient(base_url=system.vendors.control or "", timeout=60) as http:
         (await http.put("/_simulator/faults", json=[rule])).raise_for_status()
 
         async def has_probed() -> bool:

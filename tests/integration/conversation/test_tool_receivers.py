@@ -133,7 +133,7 @@ async def campaign_tools(active_call: ActiveCall, calls: EventLog) -> AsyncItera
     """The receiver of the tools of a campaign, to which the call belongs."""
     receiver = ToolReceiver()
     async with serving(receiver, "127.0.0.1") as origin, permitted() as executor:
-        active_call.turns = Turns(calls, active_call.models, executors=[executor], deadline_seconds=5)
+        active_call.turns = Turns(calls, active_call.models, executors=[executor], deadline_seconds=60)
         terms = CampaignTerms(tools=AgentTools(http=(an_http_tool(f"{origin}/slots"),)))
         now = datetime.datetime.now(datetime.UTC)
         campaign = Campaign(campaign_id=f"tools-{active_call.call.call_id}").created(now, terms)

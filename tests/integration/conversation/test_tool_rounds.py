@@ -255,7 +255,7 @@ async def test_a_second_model_goes_on_from_the_result(
     active_call: ActiveCall, tools: PreparedTools, model_server: ModelServer, calls: EventLog
 ) -> None:
     [model] = active_call.models
-    active_call.turns = Turns(calls, [model, model], executors=[tools], deadline_seconds=5)
+    active_call.turns = Turns(calls, [model, model], executors=[tools], deadline_seconds=60)
     model_server.prepare("Un momento, por favor.", CALL)
     model_server.prepare("", status=400)
     model_server.prepare("Hay hueco a las diez.")

@@ -40,6 +40,7 @@ async def service(nats_url: str, vendor: Vendor, edge_url: str) -> AsyncIterator
         elevenlabs_base_url=AnyHttpUrl(vendor.origin),
         live_base_url=WebsocketUrl(PUBLIC_URL),
         live_port=0,
+        live_max_lag_seconds=60,
     )
     bus = await connect_bus(Service.VOICE, nats_url)
     try:

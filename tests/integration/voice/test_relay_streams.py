@@ -56,7 +56,7 @@ async def take_turn(calls: EventLog, stream: StreamId, peer: RelayPeer) -> None:
     await until(calls, stream, SpeechPlayed)
     words = f"Question {next(QUESTIONS)}?"
     await peer.say(words)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not isinstance(heard := await until(calls, stream, SpeechHeard), SpeechHeard) or heard.text != words:
             await asyncio.sleep(0.02)
     await calls.append(a_sentence(stream.call_id, heard.turn, 0, "Ana."))
@@ -109,7 +109,7 @@ async def test_an_interruption_is_in_the_log_before_the_words(
         await peer.say("More?")
         heard = await until(calls, stream, SpeechHeard, 2)
         await calls.append(a_sentence(stream.call_id, 2, 0, " ".join(["word"] * 2_000)))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(peer.spoken) < 6:
                 await asyncio.sleep(0.02)
         await peer.send("interrupt", utteranceUntilInterrupt="word word word", durationUntilInterruptMs="900")
@@ -239,7 +239,7 @@ async def test_a_peer_that_reads_nothing_loses_its_socket(
             for number in range(40):
                 await calls.append(a_sentence(stream.call_id, heard.turn, number, "word " * 8_000))
             assert await reason(calls, stream) is MediaClosedReason.MALFORMED
-            monkeypatch.setattr(stream_socket, "MAX_STALL_SECONDS", 5.0)
+            monkeypatch.setattr(stream_socket, "MAX_STALL_SECONDS", 60.0)
 
 
 async def test_the_same_generation_is_accepted_once_and_a_higher_one_ends_it(
