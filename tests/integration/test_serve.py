@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import nats
@@ -106,11 +107,29 @@ async def test_what_the_imports_created_is_left_out_of_collections(nats_url: str
     assert objects["frozen"] > 10 * objects["left"]
 
 
+async def line_of(process: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
+    """Returns the line of an event in the log of a process. Warnings may come before it."""
+    assert process.stdout
+    async with asyncio.timeout(60):
+        while (line := json.loads(await process.stdout.readline()))["event"] != event:
+            pass
+    return dict(line)
+
+
+async def port_in(capsys: pytest.CaptureFixture[str]) -> int:
+    """Returns the port that a service in this process has logged. Warnings may come before it."""
+    async with asyncio.timeout(60):
+        while True:
+            for line in map(json.loads, capsys.readouterr().out.splitlines()):
+                if line["event"] == "listening":
+                    return int(line["port"])
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.usefixtures("bus_client")
 async def test_a_service_listens_becomes_ready_and_stops_in_order_at_sigterm(nats_url: str) -> None:
     process = await start(nats_url)
-    assert process.stdout
-    listening = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+    listening = await line_of(process, "listening")
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening['port']}", timeout=60) as http:
         for path in ("/health/live", "/health/ready", "/metrics"):
             assert (await http.get(path)).status_code == 200
@@ -142,8 +161,7 @@ async def test_a_service_whose_server_is_gone_stops_in_order(tmp_path: Path) -> 
         await provision(client.jetstream())
         await client.close()
         process = await start(nats_url)
-        assert process.stdout
-        listening = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        listening = await line_of(process, "listening")
         ready = f"http://127.0.0.1:{listening['port']}/health/ready"
         async with httpx.AsyncClient(timeout=60) as http:
             assert (await http.get(ready)).status_code == 200
@@ -171,10 +189,7 @@ async def test_a_client_on_the_same_machine_cannot_choose_its_address(
 
     stop: asyncio.Future[asyncio.Event] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build))
-    async with asyncio.timeout(60):
-        while not (line := capsys.readouterr().out):
-            await asyncio.sleep(0.05)
-    url = f"http://127.0.0.1:{json.loads(line)['port']}/client"
+    url = f"http://127.0.0.1:{await port_in(capsys)}/client"
     async with httpx.AsyncClient(timeout=60) as http:
         answer = await http.get(url, headers={"X-Forwarded-For": "203.0.113.9"})
     (await stop).set()
@@ -195,10 +210,7 @@ async def test_a_process_serves_a_limited_number_of_connections(
     monkeypatch.setattr(serve, "MAX_CONNECTIONS", 3)
     stop: asyncio.Future[asyncio.Event] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build))
-    async with asyncio.timeout(60):
-        while not (line := capsys.readouterr().out):
-            await asyncio.sleep(0.05)
-    port = json.loads(line)["port"]
+    port = await port_in(capsys)
     statuses = []
     async with httpx.AsyncClient(timeout=60) as http:
         idle = []
@@ -279,7 +291,7 @@ async def test_a_service_that_knows_only_the_former_master_key_ends_when_it_is_r
     service = await start(nats_url)
     assert service.stdout
     async with asyncio.timeout(60):
-        await service.stdout.readline()  # it listens, and has made the checked key
+        await line_of(service, "listening")  # it has made the checked key
         new = MasterKey(bytes([1]) * SECRET_KEY_BYTES, MasterKey(key_bytes(SecretStr(TEST_KEYS["MASTER_KEY"]))))
         assert (await rotate(bus_client, new, lambda *_: None)).rotated == 1
         _, errors = await service.communicate()

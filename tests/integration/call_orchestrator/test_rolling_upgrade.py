@@ -76,7 +76,9 @@ async def newer_replica(nats_url: str, contracts_folder: Path) -> AsyncIterator[
     )
     try:
         assert process.stdout
-        assert b"listening" in await asyncio.wait_for(process.stdout.readline(), 60)
+        async with asyncio.timeout(60):
+            while b"listening" not in (line := await process.stdout.readline()):
+                assert line, "the process has ended"
         yield
     finally:
         process.terminate()

@@ -284,7 +284,9 @@ async def test_an_idle_service_stops_within_seconds(nats_url: str, mongo_url: st
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout
-    assert b"listening" in await asyncio.wait_for(process.stdout.readline(), 60)
+    async with asyncio.timeout(60):
+        while b"listening" not in (line := await process.stdout.readline()):
+            assert line, "the process has ended"
     await asyncio.sleep(2.5 * IDLE_SECONDS)  # so that it has looked for messages in vain
     process.send_signal(signal.SIGTERM)
     output, _ = await asyncio.wait_for(process.communicate(), 60)

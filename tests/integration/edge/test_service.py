@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
@@ -49,6 +50,12 @@ def test_the_service_exits_at_a_plain_key_and_names_the_entry_and_the_remedy() -
     assert "a-plain-key" not in result.stderr
 
 
+def listening(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Returns the line that the service logs when it listens. Warnings may come before it."""
+    assert process.stdout
+    return next(line for line in map(json.loads, process.stdout) if line["event"] == "listening")
+
+
 @pytest.mark.usefixtures("bus_client")
 def test_the_service_answers_until_it_is_terminated(nats_url: str) -> None:
     with subprocess.Popen(
@@ -58,9 +65,8 @@ def test_the_service_answers_until_it_is_terminated(nats_url: str) -> None:
         text=True,
     ) as process:
         try:
-            assert process.stdout
-            started = json.loads(process.stdout.readline())
-            assert (started["event"], started["service"]) == ("listening", "edge")
+            started = listening(process)
+            assert started["service"] == "edge"
             url = f"http://127.0.0.1:{started['port']}"
             with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
                 assert (http.get("/health/ready")).status_code == 200
@@ -81,8 +87,7 @@ def test_an_open_stream_of_events_is_completed_when_the_service_is_terminated(na
         text=True,
     ) as process:
         try:
-            assert process.stdout
-            url = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}/api/v1/events"
+            url = f"http://127.0.0.1:{listening(process)['port']}/api/v1/events"
             with httpx.stream("GET", url, headers={"X-API-Key": SECRET}, trust_env=False, timeout=60) as answer:
                 assert answer.status_code == 200
                 process.terminate()
