@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.builders.turns import an_interruption
 from tests.fakes.model import ModelServer
 from tests.fakes.tools import LOOKUP, PreparedTools
@@ -17,6 +18,7 @@ from contracts import (
     CampaignTerms,
     ConversationEnded,
     ReplyGenerated,
+    SpeechHeard,
     ToolCall,
     ToolCalled,
     ToolRequested,
@@ -27,6 +29,7 @@ from conversation.application.turn_tools import MAX_EXECUTIONS
 from conversation.application.turns import Turns
 from conversation.domain.phrases import phrases_of
 from conversation.domain.tool_execution import MAX_RESULT_CHARACTERS, ToolOutcome
+from providers import Failure
 
 CALL = (LOOKUP, '{"day": "lunes"}')
 NOTE = ("note", '{"field": "hour", "value": "diez"}')
@@ -45,6 +48,11 @@ async def tools(active_call: ActiveCall, calls: EventLog, deadline_seconds: floa
     )
     await active_call.change(campaign_id=campaign.campaign_id, has_tools=True)
     return prepared
+
+
+def model_failures() -> float:
+    labels = {"reason": Failure.DEADLINE.value}
+    return REGISTRY.get_sample_value("centralita_model_failures_total", labels) or 0.0
 
 
 def results_in(request: dict[str, object]) -> list[str]:
@@ -197,6 +205,7 @@ async def test_an_interrupted_reply_finishes_its_tool_call_and_the_next_turn_see
 async def test_a_tool_that_outlasts_the_turn_leaves_its_result_and_the_callee_hears_the_fallback(
     active_call: ActiveCall, tools: PreparedTools, model_server: ModelServer
 ) -> None:
+    failures = model_failures()
     tools.may_end.clear()
     model_server.prepare("", CALL)
     utterance = await active_call.append_utterance(1, "¿Qué horas hay?")
@@ -204,6 +213,7 @@ async def test_a_tool_that_outlasts_the_turn_leaves_its_result_and_the_callee_he
     while not (replies := await active_call.events(ReplyGenerated)):
         await asyncio.sleep(0)
     assert (replies[0].text, replies[0].is_fallback) == (phrases_of("es").fallback, True)
+    assert model_failures() == failures, "no model has failed"
     tools.may_end.set()
     await turn
     assert [one.result for one in await active_call.events(ToolCalled)] == ["a las diez"]
@@ -225,6 +235,26 @@ async def test_a_tool_call_of_another_replica_is_awaited(active_call: ActiveCall
     with pytest.raises(TurnClaimed):
         await active_call.deliver(utterance)
     assert tools.invocations == []
+
+
+async def test_two_replicas_that_answer_the_same_turn_execute_a_tool_call_once(
+    active_call: ActiveCall, tools: PreparedTools, model_server: ModelServer, calls: EventLog
+) -> None:
+    tools.may_end.clear()
+    for _ in range(2):
+        model_server.prepare("", CALL)
+    model_server.prepare("Hay hueco a las diez.")
+    replicas = [Turns(calls, active_call.models, executors=[tools], deadline_seconds=60) for _ in range(2)]
+    utterance = await active_call.append_utterance(1, "¿Qué horas hay?")
+    assert isinstance(utterance.event, SpeechHeard)
+    heard = StoredEvent(utterance.event, utterance.envelope, utterance.sequence)
+    answers = [asyncio.create_task(one.answer(heard)) for one in replicas]
+    ended, winners = await asyncio.wait(answers, timeout=50, return_when=asyncio.FIRST_COMPLETED)
+    tools.may_end.set()
+    assert [type(one.exception()) for one in ended] == [TurnClaimed], "while the other one executes the tool"
+    await asyncio.gather(*winners)
+    assert len(tools.invocations) == len(await active_call.events(ToolCalled)) == 1
+    assert await active_call.sentences(1) == ["Hay hueco a las diez."]
 
 
 @pytest.mark.parametrize("is_ended", [True, False])

@@ -32,6 +32,10 @@ FIRST_MODEL_SHARE = 0.5
 """The part of the deadline in which the first model must begin to answer, if there is a second one."""
 
 
+class ToolsOverran(RequestFailed):
+    """The tools of a turn were not ready by its deadline. No model has failed."""
+
+
 @dataclass
 class Answer:
     """The answer to one turn, or how far it got before the model failed.
@@ -114,7 +118,8 @@ class ModelChain:
             await self._complete(answer, model, messages, first_by)
         except RequestFailed as error:
             answer.failure = error.failure
-            MODEL_FAILURES.labels(reason=error.failure.value).inc()
+            if not isinstance(error, ToolsOverran):
+                MODEL_FAILURES.labels(reason=error.failure.value).inc()
         return answer
 
     async def _complete(self, answer: Answer, model: Model, messages: list[Message], first_by: float) -> None:
@@ -146,7 +151,7 @@ class ModelChain:
         try:
             await self._tools.run(text, completion.tool_uses, self._deadline_at)
         except TimeoutError as error:
-            raise RequestFailed(Failure.DEADLINE) from error
+            raise ToolsOverran(Failure.DEADLINE) from error
 
     def _share_of_rest(self) -> float:
         """Returns the instant by which the first model must go on after results, if there is a second one."""

@@ -117,7 +117,7 @@ class TurnEvents:
 
     async def request_tool(self, requested: ToolRequested) -> None:
         """Claims a tool call. Raises TurnClaimed if another replica executes it."""
-        if not await self._append_once(requested, event_id=self._event_id(f"tool/{requested.number}/requested")):
+        if not await self._append_once(requested):  # without an id of ours, as in `_claim`
             raise TurnClaimed
 
     async def end_tool(self, called: ToolCalled) -> None:
