@@ -3,11 +3,13 @@
 from uuid import UUID
 
 import pytest
-from tests.builders.events import campaign_paused
+from tests.builders.events import an_envelope, campaign_paused
 
+from chassis.event_log import StoredEvent
 from contracts import AudioFailed
 from contracts.examples import EXAMPLES
 from contracts.vocabulary import MESSAGE_TURN
+from records.decisions import ExplainedDecision
 from records.event_description import description
 
 
@@ -32,3 +34,17 @@ def test_an_event_of_a_campaign_names_the_campaign(name: str) -> None:
 def test_a_pause_shows_its_reason_if_it_has_one() -> None:
     assert description(campaign_paused("reminders", reason="public holiday")) == "reminders (public holiday)"
     assert description(campaign_paused("reminders")) == "reminders"
+
+
+def test_a_callback_and_keys_say_when_and_why() -> None:
+    scheduled = "turn 2: call again at 2026-03-03T10:00:00-05:00: At work until three."
+    assert description(EXAMPLES["conversation.callback_scheduled"]) == scheduled
+    assert description(EXAMPLES["call.callback_noted"]) == "call again at 2026-03-03 15:00:00"
+    assert description(EXAMPLES["telephony.digits_sent"]) == "attempt 1, turn 2: 1w2"
+
+
+def test_the_decision_about_a_callback_has_the_instant_and_not_what_was_spoken() -> None:
+    noted = EXAMPLES["call.callback_noted"]
+    explained = ExplainedDecision.of(StoredEvent(noted, an_envelope(), 7))
+    assert explained.reason == "the callee asked to be called again at 2026-03-03 15:00:00 UTC"
+    assert "three" not in explained.model_dump_json()

@@ -41,6 +41,7 @@ for _kind in ("prompt", "completion"):
     TOKENS.labels(kind=_kind)
 for _failure in Failure:
     MODEL_FAILURES.labels(reason=_failure.value)
+TOOL_CALLS.labels(tool="send_digits", status=ToolStatus.SUCCEEDED.value)
 for _tool in ("http", "schedule_callback"):
     TOOL_SECONDS.labels(tool=_tool)
     for _status in ToolStatus:
@@ -66,3 +67,8 @@ def count_tool(name: str, status: ToolStatus, seconds: float) -> None:
     tool = name if name in BUILT_IN_NAMES else "http"
     TOOL_CALLS.labels(tool=tool, status=status.value).inc()
     TOOL_SECONDS.labels(tool=tool).observe(seconds)
+
+
+def count_digits() -> None:
+    """Counts a reply that requests keys."""
+    TOOL_CALLS.labels(tool="send_digits", status=ToolStatus.SUCCEEDED.value).inc()

@@ -67,7 +67,7 @@ from conversation.application.turn_events import TurnClaimed, TurnEvents
 from conversation.application.turn_tools import TurnTools
 from conversation.domain.conversation import Conversation, Turn
 from conversation.domain.ending import decide_ending, late_opt_out
-from conversation.metrics import INTERRUPTED_REPLIES, count_ending
+from conversation.metrics import INTERRUPTED_REPLIES, count_digits, count_ending
 from conversation.ports import MAX_TOOL_SECONDS, AnswerCache, Model, ToolExecutor
 
 _KINDS = (
@@ -135,6 +135,8 @@ class Turns:
             if turn.reply is None:
                 reply = await self._reply(conversation, turn, events, tools)
                 await events.close(reply)
+                if reply.digits:
+                    count_digits()
                 conversation = conversation.with_reply(reply)
             ended = decide_ending(conversation)
             if ended and await events.end_conversation(ended):
