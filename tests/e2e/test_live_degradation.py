@@ -88,6 +88,20 @@ async def test_without_the_socket_of_the_synthesis_speech_comes_over_http(live: 
     assert said_words(events) == words(PHRASES)
 
 
+async def test_without_any_synthesis_the_call_is_held_in_turns(live: LiveSystem) -> None:
+    await live.control_put("faults", [unavailable(SPEECH)])
+    call_id = await live.begin("human", {"at_seconds": NEVER, "delay_seconds": 4.0})
+    await live.until(call_id, "telephony.media_opened")
+    await live.control_put("faults", [unavailable("text-to-speech")])  # the greeting is a clip
+    call = await live.end(call_id)
+    events = await live.events(call_id)
+
+    assert call["status"] == "completed"
+    assert field_of(events, "telephony.media_closed", "reason") == ["synthesis"]
+    assert field_of(events, "telephony.media_degraded", "reason") == ["synthesis"]
+    assert said_words(events).endswith(PHRASES[-1])
+
+
 async def test_the_opt_out_key_ends_a_live_call_with_a_goodbye(live: LiveSystem) -> None:
     call_id = await live.begin("presses_key", {"at_seconds": 1.0})
     call = await live.end(call_id)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.responses import Response
+from tests.integration.simulators.conftest import CALLEE
 
 if TYPE_CHECKING:
     from tests.integration.simulators.conftest import SimulatedTwilio
@@ -215,6 +216,27 @@ async def test_an_update_redirects_a_call_in_progress(simulator: "SimulatedTwili
     await simulator.api.calls(call.sid).update_async(twiml="<Response><Say>Goodbye.</Say></Response>")
     entry = await simulator.wait_for_end(call.sid)
     assert texts_of(entry, "agent") == ["Goodbye."]
+
+
+def _is_answered(simulator: "SimulatedTwilio", sid: str) -> bool:
+    calls = [call for call in simulator.ledger.calls if call.sid == sid]
+    return any(hook.kind == "voice" and hook.status for call in calls for hook in call.webhooks)
+
+
+async def test_an_update_during_a_prompt_does_not_lose_what_the_callee_is_about_to_say(
+    simulator: "SimulatedTwilio",
+) -> None:
+    callee = {"behaviours": ["human"], "settings": {"phrases": ["Yes, speaking."], "delay_seconds": 1.0}}
+    await simulator.put_control(f"callees/{CALLEE}", callee)
+    simulator.application.set_twiml("/voice", gather('<Pause length="200"/>'))
+    simulator.application.set_twiml("/gather", "<Hangup/>")
+    call = await simulator.create_call()
+    await simulator.wait_until(lambda: _is_answered(simulator, call.sid))
+    document = f"<Response>{gather('<Say>Are you there?</Say>')}</Response>"
+    document = document.replace("/gather", f"{simulator.application.url}/gather")
+    await simulator.api.calls(call.sid).update_async(twiml=document)
+    entry = await simulator.wait_for_end(call.sid)
+    assert texts_of(entry, "callee") == ["Yes, speaking."]
 
 
 async def test_a_call_ends_at_its_time_limit(simulator: "SimulatedTwilio") -> None:

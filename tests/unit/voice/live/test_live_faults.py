@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from tests.builders.turns import an_utterance
+from tests.builders.turns import a_reply, a_sentence, an_utterance
 from tests.fakes.live import VOICE, Answer, LiveFixture
 from tests.fakes.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
@@ -201,3 +201,21 @@ def test_keys_that_wait_are_bounded() -> None:
         keys.add("1", 0.0)
     assert keys.take(0.0) == "1" * MAX_KEYS
     assert keys.take(9.0) == ""
+
+
+def test_a_context_that_brings_nothing_is_closed_at_the_end_of_its_reply() -> None:
+    async def test(live: LiveFixture) -> None:
+        await greeting(live)
+        await live.talk("Who is this?")
+        await live.until(SpeechHeard)
+        live.log.store(a_sentence(live.call.call_id, 1, 0, "This is Ana."))
+        while len(live.http.spoken) < 2:  # the greeting, and the sentence that the socket did not bring
+            await asyncio.sleep(0.1)
+        assert live.streams.closed == []
+        live.log.store(a_reply(live.call.call_id, 1, "This is Ana."))
+        await live.until(SpeechPlayed, 2)
+
+    live = LiveFixture()
+    live.streams.is_mute = True
+    conduct(test, live)
+    assert live.streams.closed == live.streams.contexts == ["1"]

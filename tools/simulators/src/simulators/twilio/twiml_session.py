@@ -1,5 +1,6 @@
 """A connected call: fetches TwiML documents and executes them, verb by verb, until the call ends."""
 
+import asyncio
 import math
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -171,9 +172,14 @@ class TwimlSession:
         language = self._call.language = language_of(verb.attributes.get("language", "en-US"))
         utterance = self._call.callee.next_utterance(language) if accepts_speech else None
         may_interrupt = utterance is not None and verb.flag("bargeIn", True)
-        was_interrupted = await self._play_prompt(
-            verb.nested, utterance.barge_in_seconds if utterance is not None and may_interrupt else math.inf
-        )
+        try:
+            was_interrupted = await self._play_prompt(
+                verb.nested, utterance.barge_in_seconds if utterance is not None and may_interrupt else math.inf
+            )
+        except asyncio.CancelledError:  # the call continues with another document, and the callee has not spoken yet
+            if utterance is not None:
+                self._call.callee.keep_unspoken(utterance)
+            raise
         timeout = verb.seconds("timeout", _DEFAULT_GATHER_TIMEOUT)
         if utterance is None or (not was_interrupted and utterance.delay > timeout):
             return await self._continue_after_silence(verb, timeout)

@@ -133,7 +133,7 @@ class LiveSpeech:
             _, context = self._current
             if context.is_open:
                 context.is_finishing, context.active_at = True, self._clock()
-                context.stream.close(context.name)
+            context.stream.close(context.name)  # also one that failed: a socket has few contexts
             self._current = None
 
     def _context_for(self, sentence: Sentence) -> _Context | None:
@@ -183,14 +183,17 @@ class LiveSpeech:
         self._stream = stream
         async for message in stream.messages():
             context = self._contexts.get(message.context or "")
-            if context is None or not context.is_open:
+            if context is None:
+                continue
+            if isinstance(message, ContextFinished):
+                del self._contexts[context.name]
+            if not context.is_open:
                 continue
             context.active_at = self._clock()
             if isinstance(message, SpokenAudio):
                 parts = context.audio.add(message.audio, message.alignment)
             elif isinstance(message, ContextFinished):
                 parts = context.audio.finish()
-                del self._contexts[context.name]
             else:
                 context.fail(Failure.SERVER_ERROR, "the vendor refused a sentence")
                 continue
