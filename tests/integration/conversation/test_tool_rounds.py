@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 from tests.builders.turns import an_interruption
 from tests.fakes.model import ModelServer
 from tests.fakes.tools import LOOKUP, PreparedTools
@@ -165,7 +166,11 @@ async def test_a_tool_that_raises_and_one_with_a_long_result_are_told_to_the_mod
     model_server.prepare("", CALL)
     model_server.prepare("", (LOOKUP, "{}"))
     model_server.prepare("No lo sé.")
-    await active_call.callee_says(1, "¿Qué horas hay?")
+    with capture_logs() as logs:
+        await active_call.callee_says(1, "¿Qué horas hay?")
+    failures = [one for one in logs if one["event"] == "tool_failed"]
+    assert [one["error"] for one in failures] == ["RuntimeError"] * 2
+    assert "secret" not in str(logs)
     tools.error, tools.result = None, ToolOutcome("x" * 100_000)
     await active_call.callee_says(2, "¿Y ahora?")
     first, _ = await active_call.events(ToolCalled)

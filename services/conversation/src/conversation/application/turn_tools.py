@@ -11,6 +11,7 @@ next turn then sees its result.
 """
 
 import asyncio
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 
@@ -160,8 +161,12 @@ class TurnTools:
         invocation = ToolInvocation(self._conversation, self._turn, execution, self._events.cause)
         try:
             return (await executor.execute(invocation)).cut()
-        except Exception:  # the call goes on without this tool
-            logger.exception("tool_failed", tool=execution.name, attempt=self._conversation.attempt, turn=self._turn)
+        except Exception as error:  # noqa: BLE001  # the call goes on without this tool
+            # Without the message, which may have the arguments: they are the callee's words.
+            *_, frame = traceback.extract_tb(error.__traceback__)
+            logger.error(
+                "tool_failed", tool=execution.name, error=type(error).__name__, at=f"{frame.name}:{frame.lineno}"
+            )
             return ToolOutcome(_FAILED, ToolStatus.FAILED)
 
 
