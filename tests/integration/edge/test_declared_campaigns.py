@@ -101,7 +101,7 @@ async def test_each_act_is_audited_with_the_campaign_before_and_after(as_: "As")
 @pytest.mark.parametrize(
     ("terms", "field", "message"),
     [
-        ({"mode": "chat"}, "mode", "Input should be 'turn_based' or 'live'"),
+        ({"mode": "chat"}, "mode", "Input should be 'turn_based', 'live' or 'relay'"),
         ({"starts_at": TERMS["ends_at"], "ends_at": TERMS["starts_at"]}, "ends_at", "is not after starts_at; give a"),
         ({"ends_at": "2020-01-01T00:00:00Z"}, "ends_at", "is over; give a later instant, or leave it out"),
         ({"starts_at": "2199-01-01T00:00:00Z"}, "starts_at", "more than 400 days ahead; give an earlier instant"),
