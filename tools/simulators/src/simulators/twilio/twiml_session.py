@@ -176,14 +176,14 @@ class TwimlSession:
             was_interrupted = await self._play_prompt(
                 verb.nested, utterance.barge_in_seconds if utterance is not None and may_interrupt else math.inf
             )
+            timeout = verb.seconds("timeout", _DEFAULT_GATHER_TIMEOUT)
+            if utterance is None or (not was_interrupted and utterance.delay > timeout):
+                return await self._continue_after_silence(verb, timeout)
+            await self._call.clock.sleep(0.0 if was_interrupted else utterance.delay)
         except asyncio.CancelledError:  # the call continues with another document, and the callee has not spoken yet
             if utterance is not None:
                 self._call.callee.keep_unspoken(utterance)
             raise
-        timeout = verb.seconds("timeout", _DEFAULT_GATHER_TIMEOUT)
-        if utterance is None or (not was_interrupted and utterance.delay > timeout):
-            return await self._continue_after_silence(verb, timeout)
-        await self._call.clock.sleep(0.0 if was_interrupted else utterance.delay)
         await self._listen_to(utterance)
         await self._call.clock.sleep(verb.seconds("speechTimeout", _END_OF_SPEECH_SECONDS))
         return self._gather_result(verb, {"SpeechResult": utterance.text, "Confidence": str(utterance.confidence)})
