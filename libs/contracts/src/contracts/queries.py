@@ -16,7 +16,6 @@ MAX_PAGE = 500
 """The maximum number of call ids in one answer."""
 MAX_LIST = 200
 """The maximum number of calls or campaigns in one answer. A page of them stays below the payload limit of NATS."""
-
 ONE_PERSON = "the calls of one contact or number are filtered by campaign_id only: leave out status and disposition"
 """Why a query for calls is refused that no index serves, and the remedy."""
 
@@ -225,9 +224,9 @@ class NumberCallsQuery(CallListQuery):
 
     subject: ClassVar[str] = "stats.number_calls"
 
-    number_digest: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] = Field(
-        description="keyed digest of the number"
-    )
+    number_digest: Annotated[
+        str, StringConstraints(pattern="^[0-9a-f]{32}$"), Field(description="keyed digest of the number")
+    ]
 
 
 class ListedCall(BaseModel):
