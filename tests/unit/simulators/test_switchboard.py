@@ -37,6 +37,15 @@ def test_a_switchboard_reads_its_menu_until_one_of_its_keys_is_pressed() -> None
     assert (said(callee), said(callee)) == ("Thank you.", None)
 
 
+def test_a_switchboard_does_not_read_the_menu_that_a_key_has_prevented() -> None:
+    callee = switchboard(phrases=("Appointments.", "Thank you."))
+    utterance = callee.next_utterance("en")
+    assert utterance
+    callee.keep_unspoken(utterance)
+    assert callee.receive_key("2")
+    assert said(callee) == CONNECTED["en"]
+
+
 def test_other_callees_hear_no_keys() -> None:
     assert not Callee(Behaviour.HUMAN, random.Random("human")).receive_key("2")
 

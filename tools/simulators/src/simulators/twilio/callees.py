@@ -196,7 +196,10 @@ class Callee:
 
     def receive_key(self, key: str) -> bool:
         """Takes a key that the agent presses. Returns whether a switchboard connects a person by it."""
-        return self.behaviour is Behaviour.SWITCHBOARD and self._switchboard.press(key)
+        if self.behaviour is not Behaviour.SWITCHBOARD or not self._switchboard.press(key):
+            return False
+        self._unspoken = None  # the menu that it was about to read again
+        return True
 
     def hangs_up_in_silence(self) -> bool:
         """Returns whether the callee hangs up now: after its goodbye, or after too many silent turns."""
