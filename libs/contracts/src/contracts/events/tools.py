@@ -1,6 +1,6 @@
 """Tool calls of the model that are executed while the model waits for their results (docs/tools.md).
 
-A tool call is requested before it is executed. The request claims its number, so one replica executes it; whoever
+A tool call is requested before it is executed. The request claims its number, so one replica executes it; one that
 repeats it after a crash sends the same arguments. Its result is stored when it has ended, and is never asked for again.
 """
 

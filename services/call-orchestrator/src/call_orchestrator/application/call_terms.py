@@ -71,14 +71,12 @@ def new_call(
 
     `campaign`: the terms of its campaign. They precede the defaults of the installation.
     """
-    _check_country(request.phone_number, policy)
-    check_caller_id(request.caller_id, policy.caller_ids)
+    _check_request(request, policy, campaign)
     script_template, variables = _script(request, campaign)
     delay = request.retry_delay_seconds
     ring = request.call_timeout_seconds or campaign.call_timeout_seconds
     retry_policy = request.retry_policy.stored() if request.retry_policy else campaign.retry_policy
     _check_goal(retry_policy, campaign.goal)
-    _check_purpose(request.purpose, campaign.purpose)
     voicemail = request.voicemail.stored() if request.voicemail else campaign.voicemail
     is_sealed = request.phone_number in PLACEHOLDERS
     if not is_sealed:
@@ -126,6 +124,13 @@ def new_call(
     return call.model_copy(
         update={"disclosure": policy.disclosure_of(call), "message_disclosure": policy.message_disclosure_of(call)}
     )
+
+
+def _check_request(request: CallRequested, policy: Policy, campaign: CampaignTerms) -> None:
+    """Raises UnacceptableTerms if a term of the request contradicts the installation or the campaign."""
+    _check_country(request.phone_number, policy)
+    check_caller_id(request.caller_id, policy.caller_ids)
+    _check_purpose(request.purpose, campaign.purpose)
 
 
 def disclosed_by(disclosures: Disclosures) -> Callable[[Call], str | None]:

@@ -1,6 +1,6 @@
 """Resolves the names of tools' hosts to addresses of the public Internet, and to no others.
 
-A name in a campaign is chosen by whoever may declare campaigns. It must not lead into the network of this process: to
+A user who may declare campaigns chooses the names in them. They must not lead into the network of this process: to
 the bus, to a database, or to the metadata of a cloud. So a name is resolved once for each request, each of its
 addresses is checked (`contracts.tool_urls.is_public`), and the connection is made to what was checked. A name that
 resolves to another address a moment later changes nothing.

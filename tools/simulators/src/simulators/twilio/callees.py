@@ -145,14 +145,9 @@ class Callee:
             return None
         text, pauses = read_pauses(phrase)
         confidence, delay = round(self.draw.uniform(0.72, 0.98), 2), self.draw.uniform(0.4, 1.2)
-        return Utterance(
-            text,
-            confidence,
-            self._delay(delay),
-            barge_in_seconds=self._barge_in_seconds(),
-            pauses=pauses,
-            is_cut_off=self.behaviour is Behaviour.HANGS_UP_SPEAKING and self._turn > 1,
-        )
+        is_cut_off = self.behaviour is Behaviour.HANGS_UP_SPEAKING and self._turn > 1
+        seconds, delay = self._barge_in_seconds(), self._delay(delay)
+        return Utterance(text, confidence, delay, barge_in_seconds=seconds, pauses=pauses, is_cut_off=is_cut_off)
 
     def _delay(self, drawn: float) -> float:
         if self.behaviour is Behaviour.SWITCHBOARD and self._turn > 1 and not self._switchboard.is_chosen:
