@@ -15,7 +15,6 @@ from contracts import (
     CallStatus,
     CampaignTerms,
     Disposition,
-    Purpose,
 )
 from contracts.callees import Callee, callee_of
 from contracts.numbers import country_of
@@ -130,7 +129,9 @@ def _check_request(request: CallRequested, policy: Policy, campaign: CampaignTer
     """Raises UnacceptableTerms if a term of the request contradicts the installation or the campaign."""
     _check_country(request.phone_number, policy)
     check_caller_id(request.caller_id, policy.caller_ids)
-    _check_purpose(request.purpose, campaign.purpose)
+    if request.purpose and campaign.purpose and request.purpose is not campaign.purpose:
+        remedy = "leave purpose out, or use another campaign"
+        raise UnacceptableTerms(f"purpose: its campaign is for {campaign.purpose}; {remedy}")
 
 
 def disclosed_by(disclosures: Disclosures) -> Callable[[Call], str | None]:
@@ -190,11 +191,6 @@ def _check_attempts(max_retries: int, max_attempts: int | None) -> None:
 def _check_goal(retry_policy: RetryPolicy | None, goal: Disposition | None) -> None:
     if retry_policy and retry_policy.goal_missed and goal is None:
         raise UnacceptableTerms("retry_policy: goal_missed needs a campaign with a goal; leave this rule out")
-
-
-def _check_purpose(purpose: Purpose | None, campaign: Purpose | None) -> None:
-    if purpose and campaign and purpose is not campaign:
-        raise UnacceptableTerms(f"purpose: its campaign is for {campaign}; leave purpose out, or use another campaign")
 
 
 def _check_message(voicemail: VoicemailPolicy | None, variables: Mapping[str, str]) -> None:
