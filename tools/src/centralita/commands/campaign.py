@@ -50,7 +50,7 @@ def run_show(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = Non
 def run_tool_key(campaign: CampaignId, env_file: EnvFile = None, nats: NatsUrl = NATS_URL) -> None:
     """Prints the key by which the receivers of a campaign's tools check signatures (docs/tools.md).
 
-    It is derived from TOOL_SIGNING_KEY, in the environment or by --env-file. Whoever has it can imitate the tool calls
+    It is derived from TOOL_SIGNING_KEY, in the environment or by --env-file. With it, one can imitate the tool calls
     of this campaign, and of no other.
     """
     secret = read_tool_secret(nats, env_file)
