@@ -92,7 +92,7 @@ async def measure_bus(url: str, table: Table) -> None:
     """Compares a guarded append with a publish, and loading a call with a direct get."""
     client = await nats.connect(url)
     js = client.jetstream()
-    await provision(js)
+    await provision(client)
     log = EventLog(client, CALLS.name, source="bench")
     event = created()
     body = event.model_dump_json().encode()

@@ -25,7 +25,7 @@ MAX_CANCEL_SECONDS = 1
 async def cancel_times(url: str) -> tuple[float, float, float]:
     """Returns the median seconds of a cancel behind `QUEUED` requests, and of one without, and their ratio."""
     bus = await connect_bus(Service.ORCHESTRATOR, url)
-    await provision(bus.client.jetstream())
+    await provision(bus.client)
     with capture_logs():
         async with build(
             Settings.model_validate({"allowed_countries": "US", "number_digest_key": "A" * 43 + "="}), bus

@@ -145,7 +145,7 @@ def _contact(campaign_id: str, cells: list[str], now: datetime) -> ContactAdded:
 async def connected(url: str) -> Client:
     """Returns a connection to a server with all streams; it answers when a group may be called."""
     client = await nats.connect(url)
-    await provision(client.jetstream())
+    await provision(client)
     times = CallingTimes(first_at=datetime.now(UTC), rule="calling_hours", detail="").model_dump_json().encode()
 
     async def answer(message: Msg) -> None:

@@ -59,7 +59,7 @@ async def _filled(count: int) -> AsyncIterator[Client]:
     with tempfile.TemporaryDirectory() as folder, nats_server(Path(folder)) as url:
         client = await nats.connect(url)
         try:
-            await provision(client.jetstream())
+            await provision(client)
             await _publish(client, count, _contact)
             await _publish(client, count, _dead_letter)
             for stream in (CONTACTS, DEAD_LETTERS):

@@ -135,7 +135,7 @@ def _decision(call: Any) -> CallStatusChanged:
 async def _drive(nats_url: str, model_url: str) -> None:
     """Runs conversation, and holds one turn for each line of the input."""
     client, key = await nats.connect(nats_url), b64encode(secrets.token_bytes(32)).decode()
-    await provision(client.jetstream(timeout=60))
+    await provision(client)
     settings = {"NATS_URL": nats_url, "OPENAI_API_KEY": "fictional", "OPENAI_BASE_URL": model_url, "MASTER_KEY": key}
     environment = {**os.environ, **settings, "HTTP_PORT": "0", "LOG_LEVEL": "ERROR"}
     command = (sys.executable, "-m", "conversation")

@@ -51,7 +51,7 @@ async def log_comparisons(nats_url: str, mongo_url: str) -> AsyncIterator[list[C
     """Writes a log of 100 calls with ten events each, and yields the comparisons on it."""
     client = await nats.connect(nats_url)
     js = client.jetstream()
-    await provision(js)
+    await provision(client)
     await js.purge_stream(CALLS.name)
     await _write_log(client)
     size = CALLS_IN_LOG * len(HISTORY)

@@ -14,7 +14,6 @@ import nats
 import pytest
 import structlog
 from nats.aio.client import Client
-from nats.js import JetStreamContext
 from nats.js.errors import ServerError
 from pydantic import SecretStr
 from tests.builders.secret_keys import TEST_KEYS
@@ -127,19 +126,20 @@ async def bus_client(nats_url: str) -> AsyncIterator[Client]:
     """A connection to a NATS server with new, empty streams."""
     client = await nats.connect(nats_url)
     try:
-        await _recreate_streams(client.jetstream())
+        await _recreate_streams(client)
         yield client
     finally:
         await client.close()
 
 
-async def _recreate_streams(js: JetStreamContext) -> None:
+async def _recreate_streams(client: Client) -> None:
+    js = client.jetstream()
     for stream in await js.streams_info():
         await js.delete_stream(stream.config.name or "")
     async with asyncio.timeout(START_SECONDS):
         while True:
             try:
-                await provision(js)
+                await provision(client)
                 break
             except ServerError as error:
                 # The server is still removing the files of the deleted stream.

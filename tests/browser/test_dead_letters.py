@@ -9,7 +9,7 @@ from tests.builders.dead_letters import store_dead_letter
 from tests.builders.requests import request
 
 from contracts import CallRequested, call_id_of
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 
 ORCHESTRATOR = "call-orchestrator"
 

@@ -16,7 +16,7 @@ import httpx
 
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.system import System, running
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 WAIT_SECONDS = 300

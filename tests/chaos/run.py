@@ -30,8 +30,8 @@ from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.dead_letters import read_dead_letters
 from contracts import Service, call_id_of
+from contracts.accounts import ADMIN
 from contracts.consumers import CONSUMERS
-from contracts.permissions import ADMIN
 from contracts.streams import QUEUE, REQUESTS
 
 SPEED = 20

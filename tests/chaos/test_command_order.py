@@ -84,7 +84,7 @@ async def messages(client: Client, stream: str, subject: str) -> list[Message]:
 async def test_no_cancel_is_lost_when_orchestrators_are_killed(tmp_path: Path) -> None:
     with nats_server(tmp_path / "nats") as url:
         client = await nats.connect(url)
-        await provision(client.jetstream())
+        await provision(client)
         environment = {
             "PATH": "/usr/bin:/bin",
             "NATS_URL": url,

@@ -8,7 +8,7 @@ import httpx
 import nats
 
 from centralita.embedded.system import running
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 from contracts.streams import REQUESTS
 from contracts.work import DEAD_LETTER_USER
 

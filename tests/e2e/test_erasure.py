@@ -29,7 +29,7 @@ from centralita.demo.text_search import (
 from centralita.embedded.ledger import set_callee_behaviour
 from centralita.embedded.system import System, running
 from contracts import CallChangeRequested, CallRequested
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 from contracts.personal import ERASED
 from contracts.streams import DEAD_LETTERS, REQUESTS
 

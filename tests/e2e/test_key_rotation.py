@@ -12,7 +12,7 @@ import httpx
 from centralita.demo.campaign import requests
 from centralita.embedded.credentials import without_credentials
 from centralita.embedded.system import System, running
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 
 FORMER, NEW = (b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}

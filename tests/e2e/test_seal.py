@@ -21,8 +21,8 @@ from centralita.replay.export_file import read_messages
 from centralita.replay.importing import import_file
 from chassis.provision import consumer_config
 from chassis.stream_reader import last_sequence
+from contracts.accounts import ADMIN
 from contracts.consumers import CONSUMERS
-from contracts.permissions import ADMIN
 from contracts.personal import ERASED
 from contracts.streams import CALLS, REQUESTS
 

@@ -25,10 +25,10 @@ from chassis.provision import NotEnoughNodes, provision
 from chassis.stream_checks import MORE_REPLICAS, PROVISION
 from chassis.stream_reader import follow
 from contracts import CampaignPaused
+from contracts.accounts import ADMIN
 from contracts.buckets import BUCKETS, CLIPS
 from contracts.consumers import CONSUMERS
 from contracts.filters import campaign_state_filter
-from contracts.permissions import ADMIN
 from contracts.streams import CALLS, QUEUE, STREAMS
 
 NAMES = tuple(stream.name for stream in (*STREAMS, *(bucket.stream for bucket in BUCKETS)))
@@ -71,36 +71,36 @@ async def wait_for_consumers_on(client: Client, nodes: int) -> None:
 
 
 async def test_streams_buckets_and_consumers_are_on_the_wanted_number_of_nodes(admin: Client) -> None:
-    await provision(admin.jetstream(), replicas=NODES)
+    await provision(admin, replicas=NODES)
     assert await replica_counts(admin) == {NODES}
     await wait_for_consumers_on(admin, NODES)
 
 
 async def test_streams_on_one_node_get_replicas_and_keep_their_messages(admin: Client) -> None:
     js = admin.jetstream()
-    await provision(js)
+    await provision(admin)
     assert await replica_counts(admin) == {1}
     await (await js.object_store(CLIPS.name)).put("a", b"clip")
-    await provision(js, replicas=NODES)
+    await provision(admin, replicas=NODES)
     assert await replica_counts(admin) == {NODES}
     await wait_for_consumers_on(admin, NODES)
     assert (await (await js.object_store(CLIPS.name)).get("a")).data == b"clip"
 
 
 async def test_provisioning_removes_no_replica(admin: Client) -> None:
-    await provision(admin.jetstream(), replicas=NODES)
-    await provision(admin.jetstream())
+    await provision(admin, replicas=NODES)
+    await provision(admin)
     assert await replica_counts(admin) == {NODES}
 
 
 async def test_more_replicas_than_nodes_are_refused(admin: Client) -> None:
     with pytest.raises(NotEnoughNodes):
-        await provision(admin.jetstream(), replicas=NODES + 2)
+        await provision(admin, replicas=NODES + 2)
 
 
 async def test_a_single_server_refuses_more_than_one_replica(bus_client: Client) -> None:
     with pytest.raises(NotEnoughNodes):
-        await provision(bus_client.jetstream(), replicas=NODES)
+        await provision(bus_client, replicas=NODES)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ async def test_a_single_server_refuses_more_than_one_replica(bus_client: Client)
 async def test_the_doctor_finds_missing_and_surplus_replicas(
     admin: Client, existing: int, wanted: int, result: Result, advice: str
 ) -> None:
-    await provision(admin.jetstream(), replicas=existing)
+    await provision(admin, replicas=existing)
     findings = {finding.check: finding for finding in await bus.check(admin, wanted)}
     for stream in STREAMS:
         finding = findings[f"stream {stream.name}"]
         assert (finding.result, finding.advice) == (result, advice)
-    await provision(admin.jetstream(), replicas=wanted)
+    await provision(admin, replicas=wanted)
     healthy = await bus.check(admin, NODES)
     assert {finding.result for finding in healthy if finding.check.startswith("stream ")} == {Result.OK}
 
@@ -127,7 +127,7 @@ def paused(name: str) -> CampaignPaused:
 async def test_an_appended_event_is_read_at_once_through_every_node(
     admin: Client, cluster: Cluster, access: Credentials
 ) -> None:
-    await provision(admin.jetstream(), replicas=NODES)
+    await provision(admin, replicas=NODES)
     for node in cluster.nodes.values():
         client = await nats.connect(**connection(access.url(node.url, ADMIN)))
         log, event = EventLog(client, CALLS.name, source="test"), paused(node.name)
@@ -147,7 +147,7 @@ async def test_an_appended_event_is_read_at_once_through_every_node(
 async def test_of_many_appends_under_one_guard_one_succeeds_and_the_others_raise_conflict(
     admin: Client,
 ) -> None:
-    await provision(admin.jetstream(), replicas=NODES)
+    await provision(admin, replicas=NODES)
     log, event = EventLog(admin, CALLS.name, source="test"), paused("contended")
     appends = [log.append(event, guard=Guard(event.subject, 0)) for _ in range(20)]
     results = await asyncio.gather(*appends, return_exceptions=True)
@@ -156,7 +156,7 @@ async def test_of_many_appends_under_one_guard_one_succeeds_and_the_others_raise
 
 
 async def test_a_repeated_append_does_not_conflict_with_itself(admin: Client, bus_client: Client) -> None:
-    await provision(admin.jetstream(), replicas=NODES)
+    await provision(admin, replicas=NODES)
     for client in (admin, bus_client):
         log, event = EventLog(client, CALLS.name, source="test"), paused("again")
         first = await log.append(event, guard=Guard(event.subject, 0), event_id="mine")
@@ -170,7 +170,7 @@ async def test_a_repeated_append_does_not_conflict_with_itself(admin: Client, bu
 async def test_followers_and_appends_continue_when_the_leader_is_killed(
     cluster: Cluster, admin: Client, access: Credentials
 ) -> None:
-    await provision(admin.jetstream(), replicas=NODES)
+    await provision(admin, replicas=NODES)
     # One address with the user in it: nodes that the client learns of later must accept that user, too.
     state = (await admin.jetstream().stream_info(CALLS.name)).cluster
     assert state
@@ -202,7 +202,7 @@ async def test_followers_and_appends_continue_when_the_leader_is_killed(
 async def test_listeners_on_every_node_lose_nothing_when_the_leader_is_killed(
     cluster: Cluster, admin: Client, access: Credentials
 ) -> None:
-    await provision(admin.jetstream(), replicas=NODES)
+    await provision(admin, replicas=NODES)
     clients = [
         await nats.connect(**connection(access.url(node.url, ADMIN)), reconnect_time_wait=0)
         for node in cluster.nodes.values()
@@ -245,7 +245,7 @@ async def test_listeners_on_every_node_lose_nothing_when_the_leader_is_killed(
 
 
 async def test_leaving_the_queue_twice_is_harmless(admin: Client, bus_client: Client) -> None:
-    await provision(admin.jetstream(), replicas=NODES)
+    await provision(admin, replicas=NODES)
     for client in (admin, bus_client):
         queue = NatsQueue(client, EventLog(client, QUEUE.name, source="test"))
         sequence = (await client.jetstream().publish(f"queue.joined.{uuid4()}", b"{}")).seq

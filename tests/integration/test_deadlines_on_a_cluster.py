@@ -17,7 +17,8 @@ from chassis.addresses import connection
 from chassis.bus_clock import wall_clock
 from chassis.provision import provision
 from contracts import Service, TimerDue
-from contracts.permissions import ADMIN, inbox_of
+from contracts.accounts import ADMIN
+from contracts.permissions import inbox_of
 from contracts.streams import CALLS, SCHEDULES, Stream
 
 COUNT = 20
@@ -37,7 +38,7 @@ async def test_each_deadline_is_in_the_log_once_and_leaves_no_schedule_after_a_l
             reconnect_time_wait=0,
         )
         js = client.jetstream(timeout=2)
-        await provision(client.jetstream(), replicas=NODES)
+        await provision(client, replicas=NODES)
         timers, cause = NatsTimers(orchestrator, Service.ORCHESTRATOR, wall_clock), an_envelope("cause")
         state = (await js.stream_info(stream.name)).cluster
         assert state

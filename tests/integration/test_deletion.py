@@ -36,7 +36,7 @@ class Server:
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     with nats_server(tmp_path) as url:
         client = await nats.connect(url)
-        await provision(client.jetstream())
+        await provision(client)
         yield Server(client, tmp_path)
         await client.close()
 

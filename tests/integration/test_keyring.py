@@ -417,7 +417,7 @@ async def test_a_destroyed_key_is_in_no_message_and_no_file_of_the_server(tmp_pa
     with nats_server(tmp_path) as url:
         client = await nats.connect(url)
         try:
-            await provision(client.jetstream())
+            await provision(client)
             async with keyring_of(client) as keyring:
                 await keyring.seal(call_created(CALL), PERSON)
                 await keyring.seal(call_created(CALL), OTHER_PERSON)

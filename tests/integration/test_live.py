@@ -122,7 +122,7 @@ async def test_a_listener_to_a_stream_that_was_created_again_is_incomplete(bus_c
         assert len(await anext(batches)) == 3
         js = bus_client.jetstream()
         await js.delete_stream(CALLS.name)
-        await provision(js)
+        await provision(bus_client)
         with pytest.raises(Incomplete):
             await anext(batches)
 
@@ -275,7 +275,7 @@ async def test_each_check_begins_where_the_one_before_it_ended(
 async def test_after_the_death_of_the_server_nothing_is_missing(tmp_path: Path) -> None:
     with restartable_nats_server(tmp_path) as server:
         clients = [await nats.connect(server.url, reconnect_time_wait=0.1) for _ in range(2)]
-        await provision(clients[0].jetstream())
+        await provision(clients[0])
         async with listening(clients[0]) as one:
             sequences = [await store(clients[1], f"dial.placed.{number}") for number in range(5)]
             await one.wait_for(sequences[-1])
@@ -312,7 +312,7 @@ async def test_events_are_decoded_and_one_that_cannot_be_ends_the_listener_or_is
 
 async def test_on_a_connection_that_is_closed_a_listener_waits_until_it_is_cancelled(nats_url: str) -> None:
     client = await nats.connect(nats_url)
-    await provision(client.jetstream())
+    await provision(client)
     batches = listen(client, CALLS, FILTERS, start_sequence=1)
     waiting = asyncio.create_task(_consume(batches))
     await asyncio.sleep(0.2)

@@ -32,10 +32,10 @@ from chassis.provision import COPY_OF_CALLS, NotMigrated, provision
 from chassis.stream_checks import MIGRATE
 from chassis.stream_reader import last_sequence, read
 from contracts import Call, CallStatus, TimerDue
+from contracts.accounts import ADMIN
 from contracts.consumers import CONSUMERS
 from contracts.events.timers import schedule_subject
 from contracts.examples import EXAMPLES
-from contracts.permissions import ADMIN
 from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS, SCHEDULES, STREAMS
 
 OLD_CALLS = StreamConfig(
@@ -224,7 +224,7 @@ async def check_deliveries(old: OldInstallation, before: list[Stored]) -> None:
 async def test_a_migration_keeps_messages_sequences_positions_and_pending_deadlines(old: OldInstallation) -> None:
     before = await old.messages()
     with pytest.raises(NotMigrated, match=r"python -m chassis\.migrate"):
-        await provision(old.js)
+        await provision(old.client)
     [finding] = [one for one in await bus.check(old.client) if one.check == "stream CALLS"]
     assert finding.advice == MIGRATE
     assert await old.messages() == before, "provisioning has changed nothing"
@@ -272,7 +272,7 @@ async def test_a_migration_that_is_killed_after_any_request_can_be_continued(
             break
         if await is_incomplete(old.js):
             with pytest.raises(NotMigrated):
-                await provision(old.js)
+                await provision(old.client)
     assert runs > 20
     await check_migrated(old, before)
     await check_deliveries(old, before)

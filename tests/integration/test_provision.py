@@ -38,7 +38,7 @@ async def test_each_request_without_an_answer_is_repeated(tmp_path: Path) -> Non
         try:
             for _ in range(2):
                 client.asked.clear()
-                await provision(client.jetstream())
+                await provision(client)
             findings = check_streams(await read_info(observer), 1, {})
         finally:
             await client.close()

@@ -158,7 +158,7 @@ async def test_a_waiting_handler_runs_on_uvloop_and_ends_at_sigterm(nats_url: st
 async def test_a_service_whose_server_is_gone_stops_in_order(tmp_path: Path) -> None:
     with nats_server(tmp_path) as nats_url:
         client = await nats.connect(nats_url)
-        await provision(client.jetstream())
+        await provision(client)
         await client.close()
         process = await start(nats_url)
         listening = await line_of(process, "listening")

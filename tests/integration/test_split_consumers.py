@@ -66,7 +66,7 @@ async def test_the_new_consumer_begins_after_what_the_old_one_has_handled(bus_cl
     await publish(js, REQUEST, RETRY, CANCEL)
     await handle(bus_client, 3)
     await publish(js, CANCEL, REQUEST, RETRY)
-    await provision(js)
+    await provision(bus_client)
     await until_pending(js, 1, 2)
     commands = await js.consumer_info(REQUESTS.name, ORCHESTRATOR_COMMANDS.name)
     assert commands.config.opt_start_seq == 4
@@ -77,9 +77,9 @@ async def test_provisioning_again_changes_nothing(bus_client: Client) -> None:
     await use_the_old_consumer(js)
     await publish(js, RETRY)
     await handle(bus_client, 1)
-    await provision(js)
+    await provision(bus_client)
     await publish(js, REQUEST, RETRY)
-    await provision(js)
+    await provision(bus_client)
     await until_pending(js, 1, 1)
     requests = await js.consumer_info(REQUESTS.name, ORCHESTRATOR_REQUESTS.name)
     assert requests.config.filter_subjects == ["call.requested"] or requests.config.filter_subject == "call.requested"
@@ -90,7 +90,7 @@ async def test_a_new_installation_delivers_every_command(bus_client: Client) -> 
     await js.delete_consumer(REQUESTS.name, ORCHESTRATOR_COMMANDS.name)
     await publish(js, REQUEST, RETRY)
     await handle(bus_client, 1)
-    await provision(js)
+    await provision(bus_client)
     await until_pending(js, 0, 1)  # the consumer of requests never delivered commands
 
 
@@ -102,5 +102,5 @@ async def test_the_new_consumer_delivers_a_command_that_the_old_one_had_not_ackn
     delivered = [await messages.next_msg(timeout=60) for _ in range(4)]
     await delivered[0].ack_sync()
     await messages.unsubscribe()
-    await provision(js)
+    await provision(bus_client)
     assert (await pending(js))[1] == 2

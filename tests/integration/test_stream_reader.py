@@ -222,7 +222,7 @@ async def test_a_follower_notices_that_the_stream_was_created_again(
     async with aclosing(follow(bus_client, QUEUE, QUEUE.subjects, start_sequence=1)) as batches:
         assert sequences_of(await anext(batches)) == [1, 2, 3, 4, 5]
         await js.delete_stream(QUEUE.name)
-        await provision(js)
+        await provision(bus_client)
         for number in range(count):
             await js.publish(f"queue.joined.{number}", b"{}")
         with pytest.raises(StreamRecreated):
@@ -246,7 +246,7 @@ async def test_a_follower_of_a_new_stream_asks_although_messages_wake_it(
         while (await reader.next()).messages:
             pass
         await js.delete_stream(QUEUE.name)
-        await provision(js)
+        await provision(bus_client)
         async with run_in_background(publish_without_an_end()):
             with pytest.raises(StreamRecreated):
                 await reader.next()

@@ -25,8 +25,9 @@ from chassis.dead_letter_service import Settings as DeadLetters
 from chassis.provision import Settings as Provisioning
 from chassis.settings import ServiceSettings
 from contracts import Service
+from contracts.accounts import ADMIN
 from contracts.nats_configuration import configuration
-from contracts.permissions import ADMIN, users
+from contracts.permissions import users
 from contracts.work import DEAD_LETTER_USER
 from conversation.settings import Settings as Conversation
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES

@@ -211,7 +211,7 @@ async def test_calls_of_a_queue_that_was_created_again_are_granted_slots_by_the_
     async with running(nats_url, 1, twilio_calls_per_second=100):
         await until_dialing(calls, await ask("before", 3), 3)
         await js.delete_stream(QUEUE.name)
-        await provision(js)
+        await provision(bus_client)
         await until_dialing(calls, await ask("after", 2), 2)
 
 

@@ -232,7 +232,7 @@ async def test_a_stream_of_an_older_build_is_judged_from_its_next_provisioning_o
         await js.delete_msg(REQUESTS.name, number)
     assert await recorded_after(bus_client) is None
     for _ in range(2):
-        await provision(js)
+        await provision(bus_client)
         assert await recorded_after(bus_client) == 3
         await js.publish(CallCancelRequested(call_id=CALL_ID).subject, b"{}")
 

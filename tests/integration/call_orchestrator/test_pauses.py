@@ -182,5 +182,5 @@ async def test_provisioning_moves_campaign_commands_from_the_log_to_the_request_
         config.subjects = subjects
         await js.delete_stream(stream.name)
         await js.add_stream(config)
-    await provision(js)
+    await provision(bus_client)
     assert (await js.publish(PAUSE.subject, PAUSE.model_dump_json().encode())).stream == REQUESTS.name

@@ -375,7 +375,7 @@ async def test_contacts_that_a_dead_replica_had_taken_are_called_by_another_one(
 async def test_the_contacts_that_wait_are_counted_after_the_server_was_killed(tmp_path: Path) -> None:
     with restartable_nats_server(tmp_path) as server:
         client = await nats.connect(server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
-        await provision(client.jetstream())
+        await provision(client)
         contacts, queue, zone_group = Contacts(client), NatsContactQueue(client), callee_of(number(0)).zone_group
         await contacts.add(*range(0, 12, 2))
         for taken in await queue.take("spring", zone_group, 6, 60.0):

@@ -226,5 +226,5 @@ async def test_a_deadline_that_fires_while_the_log_does_not_copy_it_is_copied_la
         return bool((await js.stream_info(SCHEDULES.name, subjects_filter="timer.fired.*")).state.subjects)
 
     await until(has_fired)
-    await provision(js)
+    await provision(bus_client)
     await until(lambda: calls.last(TimerDue.subject_for(call.call_id)))

@@ -195,6 +195,6 @@ async def test_a_log_that_begins_anew_is_reported(
     async with replica() as app:
         await followed(await journal("survey/1", "waiting"))
         await js.delete_stream(CALLS.name)
-        await provision(js)
+        await provision(bus_client)
         while "another log" not in (await readiness(app))[1]:
             await asyncio.sleep(0.02)

@@ -28,7 +28,7 @@ async def replace_log(bus_client: Client, journal: Journal) -> None:
     """Replaces the log by another one, which is longer than the first."""
     js = bus_client.jetstream()
     await js.delete_stream(CALLS.name)
-    await provision(js)
+    await provision(bus_client)
     for name in ("reminders/1", "reminders/2"):
         await journal(name, "completed")
 
@@ -54,7 +54,7 @@ async def copy_log(bus_client: Client) -> None:
     await js.delete_stream(CALLS.name)
     assert (await copy(bus_client, CALLS.name, "COPY")).created != created_at
     await js.delete_stream("COPY")
-    await provision(js)
+    await provision(bus_client)
 
 
 async def test_another_log_that_is_longer_is_reported_and_nothing_is_overwritten(

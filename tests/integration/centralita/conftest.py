@@ -23,7 +23,8 @@ from centralita.embedded.secret_keys import secret_keys
 from centralita.embedded.servers import mongo_server, nats_server
 from centralita.embedded.system import System, running
 from contracts import call_id_of
-from contracts.permissions import ADMIN, OPERATOR
+from contracts.accounts import ADMIN
+from contracts.permissions import OPERATOR
 
 NOTHING = {"PATH": "/usr/bin:/bin"}
 SEED = 363

@@ -521,7 +521,7 @@ async def test_only_the_owner_can_read_the_archive(filled: Log) -> None:
 async def test_provisioning_keeps_the_name_of_the_archive(filled: Log) -> None:
     await filled.archive()
     before = await filled.metadata()
-    await provision(filled.client.jetstream())
+    await provision(filled.client)
     assert int(before[ARCHIVED_SEQUENCE]) > 0
     assert (await filled.metadata())[ARCHIVED_SEQUENCE] == before[ARCHIVED_SEQUENCE]
 

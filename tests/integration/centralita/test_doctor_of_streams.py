@@ -95,9 +95,9 @@ async def test_a_different_setting_is_named_and_its_remedy_works(
     assert advice in finding.advice
     if advice is RECREATE:
         with pytest.raises(APIError):
-            await provision(js)
+            await provision(bus_client)
         await recreate(js, stream_config(stream))
-    await provision(js)
+    await provision(bus_client)
     assert (await find_stream(bus_client, stream)).result is Result.OK
 
 
@@ -119,7 +119,7 @@ async def test_the_remedy_forbids_deletions_from_the_audit_log(bus_client: Clien
     finding = await find_stream(bus_client, AUDIT)
     assert finding.found == "deny_delete is off, not on; deny_purge is off, not on"
     assert finding.advice == PROVISION
-    await provision(js)
+    await provision(bus_client)
     assert (await find_stream(bus_client, AUDIT)).result is Result.OK
     for attempt in (js.delete_msg(AUDIT.name, 2), js.purge_stream(AUDIT.name)):
         with pytest.raises(APIError):

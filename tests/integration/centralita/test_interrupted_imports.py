@@ -300,7 +300,7 @@ async def test_a_server_that_is_killed_and_restarted_contains_no_message_of_the_
 ) -> None:
     async with connected(server.url, reconnects=True) as client:
         js = client.jetstream()
-        await provision(js)
+        await provision(client)
         await js.publish(FOREIGN, b"")
         kill = after_publishing(COUNT // 2, server.kill)
         running = asyncio.create_task(import_file(client, file, speed=None, into_existing=True, progress=kill))

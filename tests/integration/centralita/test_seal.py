@@ -50,12 +50,12 @@ from contracts import (
     SpeechHeard,
     VoicemailPolicy,
 )
+from contracts.accounts import ADMIN
 from contracts.call import Call
 from contracts.consumers import CONSUMERS
 from contracts.examples import EXAMPLES
 from contracts.number_digests import NumberDigests
 from contracts.number_state import NumberState
-from contracts.permissions import ADMIN
 from contracts.personal import ERASED, PERSON_HEADER
 from contracts.streams import ARCHIVE_ID, CALLS, CONTACTS, NUMBERS, REQUESTS, SEALED_STREAMS, sealed_copy
 from records.messages import Message
@@ -78,7 +78,7 @@ async def client(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cli
     """A connection to an empty server of its own, whose files are in `tmp_path`."""
     monkeypatch.setattr("chassis.stream_replacement._ANSWERS_SECONDS", 0.1)
     client = await nats.connect(url, name="admin")
-    await provision(client.jetstream())
+    await provision(client)
     yield client
     await client.close()
 
@@ -274,7 +274,7 @@ async def check_sealed(old: OldInstallation, before: list[tuple[Any, ...]], fold
     for stream in SEALED_STREAMS:
         with pytest.raises(NotFoundError):
             await old.js.stream_info(sealed_copy(stream.name))
-    await provision(old.js)
+    await provision(old.client)
     consumers = {info.name for stream in (CALLS, REQUESTS) for info in await old.js.consumers_info(stream.name)}
     assert consumers == {consumer.name for consumer in CONSUMERS if consumer.stream in (CALLS, REQUESTS)}
     files = raw_files(folder)
@@ -377,13 +377,13 @@ async def test_services_cannot_be_provisioned_before_an_interrupted_run_is_finis
         patch.setattr(stream_rewriting, "create_stream", killed)
         with pytest.raises(Killed):
             await seal(old.client)
-    await provision(old.js)  # nothing was copied
+    await provision(old.client)  # nothing was copied
     with monkeypatch.context() as patch:
         patch.setattr(stream_rewriting, "as_mirror", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             await seal(old.client)
     with pytest.raises(NotSealed, match="centralita seal"):
-        await provision(old.js)
+        await provision(old.client)
     assert (await seal(old.client, dry_run=True)).streams["CALLS"].in_clear == 0
     await seal(old.client)
     await check_sealed(old, before, tmp_path)

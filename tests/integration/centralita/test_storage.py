@@ -30,7 +30,7 @@ def test_every_stream_and_bucket_has_a_remedy_and_a_gauge() -> None:
 async def test_provisioning_sets_the_sizes_that_the_operator_chooses(bus_client: Client) -> None:
     js = bus_client.jetstream()
     sizes = {REQUESTS.name: 3 * MEGABYTE}
-    await provision(js, max_bytes=sizes)
+    await provision(bus_client, max_bytes=sizes)
     assert (await js.stream_info(REQUESTS.name)).config.max_bytes == 3 * MEGABYTE
     assert (await js.stream_info(AUDIT.name)).config.max_bytes == AUDIT.max_bytes
     wrong = {one.check: one for one in await bus.check(bus_client)}["stream REQUESTS"]
@@ -41,7 +41,7 @@ async def test_provisioning_sets_the_sizes_that_the_operator_chooses(bus_client:
 
 async def test_the_doctor_warns_before_a_stream_is_full_and_a_full_one_refuses(bus_client: Client) -> None:
     js = bus_client.jetstream()
-    await provision(js, max_bytes={REQUESTS.name: MEGABYTE})
+    await provision(bus_client, max_bytes={REQUESTS.name: MEGABYTE})
     found = {one.check: one for one in check_storage(await read_info(bus_client))}
     assert found["size of REQUESTS"].result is Result.OK
     assert found["size of CALLS"].found.endswith("no limit")

@@ -15,7 +15,10 @@ from centralita.embedded.credentials import Credentials
 from centralita.embedded.servers import nats_server
 from chassis.barrier import wait_until_processed
 from chassis.provision import provision
-from contracts.permissions import ADMIN, inbox_of
+from chassis.stream_api import jetstream_of
+from contracts.accounts import ADMIN
+from contracts.permissions import inbox_of
+from contracts.streams import CALLS, Stream
 
 
 @dataclass
@@ -27,7 +30,12 @@ class Connection:
 
     @property
     def js(self) -> JetStreamContext:
-        return self.client.jetstream()
+        """JetStream for the shared streams."""
+        return self.of(CALLS)
+
+    def of(self, stream: Stream) -> JetStreamContext:
+        """JetStream for a stream, in whose account it may be."""
+        return jetstream_of(self.client, stream.name, timeout=60)
 
     async def on_error(self, error: Exception) -> None:
         match = re.search(r'permissions violation for (?:publish|subscription) to "([^"]*)"', str(error))
@@ -96,5 +104,5 @@ async def connect(address: str, access: Credentials) -> AsyncIterator[Connect]:
 
         admin = await nats.connect(access.url(address, ADMIN))
         stack.push_async_callback(admin.close)
-        await provision(admin.jetstream())
+        await provision(admin)
         yield as_user

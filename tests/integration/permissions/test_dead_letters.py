@@ -11,10 +11,11 @@ from centralita.embedded.credentials import Credentials
 from chassis.barrier import wait_until_processed
 from chassis.subject_filters import matcher
 from contracts import EVENTS, Service, TimerDue
+from contracts.accounts import ADMIN, api_subject
 from contracts.consumers import CONSUMERS
 from contracts.dead_letter_queries import DeadLetterListQuery, DeadLetterOutcome, DropDeadLetter, RetryDeadLetter
 from contracts.examples import EXAMPLES
-from contracts.permissions import ADMIN, OPERATOR, inbox_of
+from contracts.permissions import OPERATOR, inbox_of
 from contracts.streams import AUDIT, CALLS, CONTACTS, DEAD_LETTERS, KEYS, NUMBERS, REQUESTS
 from contracts.work import DEAD_LETTER_USER, DEAD_LETTER_WORK, WORK
 
@@ -76,7 +77,8 @@ async def test_the_edge_lists_and_drops_dead_letters_without_reading_them(
         dropped = json.loads((await edge.client.request(DropDeadLetter.subject, command, timeout=60)).data)
     assert [one["sequence"] for one in listed["dead_letters"]] == [sequence]
     assert dropped["reason"] is None
-    closed = [f"$JS.API.{verb}.{DEAD_LETTERS.name}" for verb in ("STREAM.MSG.GET", "DIRECT.GET", "STREAM.MSG.DELETE")]
+    verbs = ("STREAM.MSG.GET", "DIRECT.GET", "STREAM.MSG.DELETE")
+    closed = [api_subject(verb, DEAD_LETTERS.name) for verb in verbs]
     assert await edge.refused_publishes(*closed) == [subject.lower() for subject in closed]
 
 
@@ -86,12 +88,12 @@ async def test_the_process_publishes_no_other_event_and_changes_nothing_else(con
     others = [EXAMPLES[name].subject for name in EVENTS if not is_resent(EXAMPLES[name].subject)]
     assert len(others) > 10
     streams = (CALLS, KEYS, NUMBERS, CONTACTS, AUDIT)
-    others += [f"$JS.API.STREAM.MSG.DELETE.{stream.name}" for stream in streams]
+    others += [api_subject("STREAM.MSG.DELETE", stream.name) for stream in streams]
     others += [
-        f"$JS.API.STREAM.{verb}.{stream.name}" for verb in ("PURGE", "DELETE") for stream in (*streams, REQUESTS)
+        api_subject(f"STREAM.{verb}", stream.name) for verb in ("PURGE", "DELETE") for stream in (*streams, REQUESTS)
     ]
     others += [f"dead_letter.{TimerDue.event_name}.x", "audit.dead_letter.1", f"key.{'0' * 32}"]
-    others += [f"{inbox_of(user)}.x" for user in (*WORK, OPERATOR, ADMIN) if user != Service.EDGE]
+    others += [f"{inbox_of(user)}.x" for user in (*WORK, OPERATOR, ADMIN)]
     assert await connection.refused_publishes(*others) == [subject.lower() for subject in others]
 
 

@@ -17,13 +17,16 @@ from centralita.embedded.credentials import Credentials
 from centralita.operations.doctor import permissions
 from chassis.findings import Finding, Result
 from contracts import Service
+from contracts.accounts import ADMIN, CENTRAL, api_subject
 from contracts.nats_configuration import configuration
-from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, users
+from contracts.permissions import OPERATOR, OWN_PERMISSIONS, users
+from contracts.streams import CALLS
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
 
 CONTRACTS = configuration()
+INFO = api_subject("STREAM.INFO", CALLS.name)
 ServerWith = Callable[[str], AbstractContextManager[tuple[str, Callable[[str], None]]]]
 
 
@@ -54,12 +57,17 @@ def replaced(old: str, new: str) -> str:
     return CONTRACTS.replace(old, new)
 
 
-def without(user: str, subject: str) -> str:
-    """Returns the configuration without a subject in this user's list."""
+def in_list_of(user: str, subject: str, other: str | None) -> str:
+    """Returns the configuration with a subject in this user's list replaced by another one, or without it."""
     head, tail = CONTRACTS.split(f'user: "{user}"')
     line = f'            "{subject}"\n'
     assert line in tail
-    return f'{head}user: "{user}"{tail.replace(line, "", 1)}'
+    return f'{head}user: "{user}"{tail.replace(line, line.replace(subject, other) if other else "", 1)}'
+
+
+def without(user: str, subject: str) -> str:
+    """Returns the configuration without a subject in this user's list."""
+    return in_list_of(user, subject, None)
 
 
 async def check(address: str, access: Credentials) -> dict[str, Finding]:
@@ -75,7 +83,7 @@ async def test_the_permissions_of_the_contracts_are_in_force_for_every_user(addr
 async def test_a_different_permission_is_named_with_its_user_and_the_remedy_works(
     server_with: ServerWith, access: Credentials
 ) -> None:
-    with server_with(replaced('"audio.failed.*"', '"call.created.*.*"')) as (address, reload):
+    with server_with(in_list_of(Service.VOICE, "audio.failed.*", "call.created.*.*")) as (address, reload):
         found = await check(address, access)
         assert [name for name, one in found.items() if one.result is not Result.OK] == [Service.VOICE]
         assert found[Service.VOICE].found == "may publish call.created.*.*; may not publish audio.failed.*"
@@ -93,13 +101,12 @@ async def test_a_different_permission_is_named_with_its_user_and_the_remedy_work
             Service.VOICE,
             "may subscribe to deliver.>; may not subscribe to",
         ),
-        (replaced('"deliver.>"\n', '"unused"\n'), OPERATOR, "is not forbidden to subscribe to deliver.>"),
         (
             without(Service.EDGE, OWN_PERMISSIONS),
             Service.EDGE,
             f"it may not request its permissions ({OWN_PERMISSIONS})",
         ),
-        (without(OPERATOR, "$JS.API.STREAM.INFO.*"), OPERATOR, "may not publish $JS.API.STREAM.INFO.*"),
+        (without(OPERATOR, INFO), OPERATOR, f"may not publish {INFO}"),
         (replaced("$NATS_PASSWORD_EDGE", "another"), Service.EDGE, "the server does not know this user"),
         (
             replaced(
@@ -125,7 +132,7 @@ async def test_a_user_without_limits_is_found(tmp_path: Path, access: Credential
     with embedded.nats_server(tmp_path / "open") as address:
         found = await check(address, access)
     assert "may publish everything; may subscribe to everything" in found[Service.CONVERSATION].found
-    assert "is in the account $G, not CENTRALITA" in found[ADMIN].found
+    assert f"is in the account $G, not {CENTRAL}" in found[ADMIN].found
 
 
 async def test_the_doctor_finds_passwords_in_the_settings_and_names_users_without_one(
@@ -164,7 +171,7 @@ async def test_a_check_that_a_missing_permission_prevents_is_explained(
 ) -> None:
     for name in [name for name in os.environ if name.startswith("NATS")]:
         monkeypatch.delenv(name)
-    with server_with(without(OPERATOR, "$JS.API.STREAM.INFO.*")) as (address, _):
+    with server_with(without(OPERATOR, INFO)) as (address, _):
         found = {one.check: one for one in await examine(access.url(address, OPERATOR))}
-    assert found["permissions of operator"].found == "may not publish $JS.API.STREAM.INFO.*"
-    assert found["connection"].result is Result.FAILED
+    assert found["permissions of operator"].found == f"may not publish {INFO}"
+    assert found["stream CALLS"].result is Result.FAILED

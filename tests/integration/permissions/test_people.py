@@ -13,10 +13,11 @@ from nats.js.errors import APIError
 from chassis.barrier import wait_until_processed
 from chassis.stream_reader import last_sequence, read
 from contracts import EVENTS, CallRequested, Service, outcome_subject
+from contracts.accounts import ADMIN, account_of, api_subject
+from contracts.buckets import WATCHED_STREAMS
 from contracts.consumers import CONSUMERS
 from contracts.examples import EXAMPLES
-from contracts.nats_configuration import THEIRS
-from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, inbox_of, owned_by, users
+from contracts.permissions import OPERATOR, OWN_PERMISSIONS, inbox_of, owned_by, users
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, STREAMS
 from contracts.work import WORK
@@ -78,7 +79,7 @@ async def test_the_permissions_of_a_user_are_sent_to_that_user_and_not_to_the_lo
     upstream, admin = await connect(Service.UPSTREAM), await connect(ADMIN)
     before = await last_sequence(admin.client, CALLS.name)
     answer = json.loads((await upstream.client.request(OWN_PERMISSIONS, timeout=60)).data)["data"]
-    assert (answer["user"], answer["account"]) == (Service.UPSTREAM, THEIRS)
+    assert (answer["user"], answer["account"]) == (Service.UPSTREAM, account_of(Service.UPSTREAM))
     await upstream.client.publish(OWN_PERMISSIONS, reply=f"call.created.{uuid4()}.pending")
     await upstream.client.request(OWN_PERMISSIONS, timeout=60)
     assert await last_sequence(admin.client, CALLS.name) == before
@@ -125,11 +126,12 @@ async def test_the_operator_reads_every_stream(connect: "Connect") -> None:
         assert [one.seq async for one in messages] == [end]
     for consumer in CONSUMERS:
         await operator.js.consumer_info(consumer.stream.name, consumer.name)
-    assert {info.config.name for info in await operator.js.streams_info()} >= {stream.name for stream in STREAMS}
-    live = await operator.client.subscribe("call.>")
+    for watched in WATCHED_STREAMS:
+        assert (await operator.of(watched).stream_info(watched.name)).config.name == watched.name
+    live = await operator.client.subscribe(REQUESTS.live(">"))
     await wait_until_processed(operator.client)
     await admin.js.publish(REQUEST.subject, b"{}")
-    assert (await live.next_msg(timeout=60)).subject == REQUEST.subject
+    assert (await live.next_msg(timeout=60)).subject == REQUESTS.live(REQUEST.subject)
     assert operator.refused == []
 
 
@@ -137,9 +139,9 @@ async def test_the_operator_may_request_calls_and_change_nothing(connect: "Conne
     operator = await connect(OPERATOR)
     assert (await operator.js.publish(REQUEST.subject, REQUEST.model_dump_json().encode())).stream == REQUESTS.name
     subjects = [EXAMPLES[name].subject for name in EVENTS if name not in REQUESTS_OF_UPSTREAM]
-    subjects += [f"$JS.API.STREAM.{act}.{stream.name}" for act in ("DELETE", "PURGE", "UPDATE") for stream in STREAMS]
-    subjects += [f"$JS.API.STREAM.MSG.DELETE.{DEAD_LETTERS.name}"]
-    subjects += [f"$JS.API.CONSUMER.DELETE.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS]
+    acts = ("DELETE", "PURGE", "UPDATE", "MSG.DELETE")
+    subjects += [api_subject(f"STREAM.{act}", stream.name) for act in acts for stream in STREAMS]
+    subjects += [api_subject("CONSUMER.DELETE", consumer.stream.name, consumer.name) for consumer in CONSUMERS]
     assert await operator.refused_publishes(*subjects) == [subject.lower() for subject in subjects]
     deliveries = [consumer.deliver_subject for consumer in CONSUMERS]
     assert len(await operator.refused_subscriptions(*deliveries, queue="voice-dials")) == len(deliveries)

@@ -19,11 +19,12 @@ from chassis.live import listen
 from chassis.provision import wait_until_provisioned
 from chassis.stream_reader import follow
 from contracts import EVENTS, ContactAdded, Service, TimerDue
+from contracts.accounts import ADMIN, api_subject
 from contracts.buckets import ANSWERS, CLIPS, DIALS
 from contracts.consumers import CONSUMERS
 from contracts.examples import EXAMPLES
 from contracts.filters import PROJECTION_FILTERS
-from contracts.permissions import ADMIN, OPERATOR, inbox_of, users
+from contracts.permissions import OPERATOR, inbox_of, mapped, users
 from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, REQUESTS, STREAMS
 from contracts.work import WORK
 
@@ -47,7 +48,7 @@ def test_every_service_has_permissions_and_every_consumer_has_one_service() -> N
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_service_may_publish_each_event_that_it_owns(service: Service, connect: "Connect") -> None:
     connection, admin = await connect(service), await connect(ADMIN)
-    await admin.js.purge_stream(CONTACTS.name)  # which refuses a contact of another owner's test
+    await admin.of(CONTACTS).purge_stream(CONTACTS.name)  # which refuses a contact of another owner's test
     for name in own_events(service):
         ack = await connection.js.publish(EXAMPLES[name].subject, b"{}")
         assert ack.seq, name
@@ -114,11 +115,11 @@ async def test_a_service_receives_the_stored_messages_that_it_follows(service: S
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_service_may_change_no_stream_and_no_durable_consumer(service: Service, connect: "Connect") -> None:
     connection = await connect(service)
-    acts = [f"$JS.API.STREAM.{act}.{stream.name}" for act in ("CREATE", "UPDATE", "DELETE") for stream in STREAMS]
+    acts = [api_subject(f"STREAM.{act}", one.name) for act in ("CREATE", "UPDATE", "DELETE") for one in STREAMS]
     for consumer in CONSUMERS:
-        path = f"{consumer.stream.name}.{consumer.name}"
-        acts += [f"$JS.API.CONSUMER.{act}.{path}" for act in ("CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "RESET")]
-    assert await connection.refused_publishes(*acts) == [act.lower() for act in acts]
+        verbs = ("CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "RESET")
+        acts += [api_subject(f"CONSUMER.{act}", consumer.stream.name, consumer.name) for act in verbs]
+    assert await connection.refused_publishes(*acts) == [mapped(act, service).lower() for act in acts]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -129,11 +130,15 @@ async def test_only_the_orchestrator_and_the_edge_read_requests_and_only_the_orc
     readable = {Service.ORCHESTRATOR: (REQUESTS, DEAD_LETTERS), Service.EDGE: (REQUESTS,)}.get(service, ())
     closed = [stream.name for stream in (REQUESTS, DEAD_LETTERS) if stream not in readable]
     subjects = [
-        f"$JS.API.{verb}"
+        subject
         for stream in closed
-        for verb in (f"STREAM.MSG.GET.{stream}", f"DIRECT.GET.{stream}", f"DIRECT.GET.{stream}.x")
+        for subject in (
+            api_subject("STREAM.MSG.GET", stream),
+            api_subject("DIRECT.GET", stream),
+            api_subject("DIRECT.GET", stream, "x"),
+        )
     ]
-    subjects += [f"$JS.API.CONSUMER.CREATE.{stream}.mine" for stream in (REQUESTS.name, DEAD_LETTERS.name)]
+    subjects += [api_subject("CONSUMER.CREATE", stream, "mine") for stream in (REQUESTS.name, DEAD_LETTERS.name)]
     assert await connection.refused_publishes(*subjects) == [subject.lower() for subject in subjects]
 
 
@@ -153,19 +158,19 @@ async def test_a_service_may_not_write_to_the_cache_of_another(service: Service,
 async def test_no_user_but_admin_creates_a_consumer_on_a_shared_stream(user: str, connect: "Connect") -> None:
     connection = await connect(user)
     acts = [
-        f"$JS.API.CONSUMER.{act}"
+        act
         for stream in STREAMS
         if not (user == Service.ORCHESTRATOR and stream is CONTACTS)
         for act in (
-            f"CREATE.{stream.name}",
-            f"CREATE.{stream.name}.mine",
-            f"CREATE.{stream.name}.mine.{stream.subjects[0].replace('*', 'x')}",
-            f"DURABLE.CREATE.{stream.name}.mine",
-            f"MSG.NEXT.{stream.name}.mine",
-            f"DELETE.{stream.name}.mine",
+            api_subject("CONSUMER.CREATE", stream.name),
+            api_subject("CONSUMER.CREATE", stream.name, "mine"),
+            api_subject("CONSUMER.CREATE", stream.name, "mine", stream.subjects[0].replace("*", "x")),
+            api_subject("CONSUMER.DURABLE.CREATE", stream.name, "mine"),
+            api_subject("CONSUMER.MSG.NEXT", stream.name, "mine"),
+            api_subject("CONSUMER.DELETE", stream.name, "mine"),
         )
     ]
-    assert await connection.refused_publishes(*acts) == [act.lower() for act in acts]
+    assert await connection.refused_publishes(*acts) == [mapped(act, user).lower() for act in acts]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -175,7 +180,7 @@ async def test_a_service_may_read_and_follow_the_log_as_far_as_it_needs(service:
     stored = await EventLog(admin.client, CALLS.name, source="test").append(
         TimerDue(call_id=call_id, deadline_at=_DEADLINE)
     )
-    await wait_until_provisioned(connection.js, service)
+    await wait_until_provisioned(connection.client, service)
     work = WORK[service]
     if CALLS in work.reads:
         log = EventLog(connection.client, CALLS.name, source="test")
@@ -201,29 +206,29 @@ async def test_a_service_may_read_and_follow_the_log_as_far_as_it_needs(service:
 
 async def test_the_orchestrator_alone_takes_contacts_and_removes_those_of_a_campaign(connect: "Connect") -> None:
     orchestrator, edge, admin = await connect(Service.ORCHESTRATOR), await connect(Service.EDGE), await connect(ADMIN)
-    await admin.js.purge_stream(CONTACTS.name)
+    await admin.of(CONTACTS).purge_stream(CONTACTS.name)
     for digest in ("d1", "d2"):
         await edge.js.publish(f"contact.added.c.g.{digest}", b"{}")
     config = ConsumerConfig(durable_name="c-g", filter_subject=ContactAdded.subjects("c", "g"))
-    await orchestrator.js.add_consumer(CONTACTS.name, config)
-    pulled = await orchestrator.js.pull_subscribe_bind(durable="c-g", stream=CONTACTS.name)
+    await orchestrator.of(CONTACTS).add_consumer(CONTACTS.name, config)
+    pulled = await orchestrator.of(CONTACTS).pull_subscribe_bind(durable="c-g", stream=CONTACTS.name)
     (message,) = await pulled.fetch(1, timeout=60)
     await message.ack_sync()
-    assert await orchestrator.js.delete_consumer(CONTACTS.name, "c-g")
-    assert await orchestrator.js.purge_stream(CONTACTS.name, subject=ContactAdded.subjects("c"))
-    assert (await admin.js.stream_info(CONTACTS.name)).state.messages == 0
+    assert await orchestrator.of(CONTACTS).delete_consumer(CONTACTS.name, "c-g")
+    assert await orchestrator.of(CONTACTS).purge_stream(CONTACTS.name, subject=ContactAdded.subjects("c"))
+    assert (await admin.of(CONTACTS).stream_info(CONTACTS.name)).state.messages == 0
     assert edge.refused == orchestrator.refused == []
-    acts = [f"$JS.API.CONSUMER.MSG.NEXT.{CONTACTS.name}.c-g", f"$JS.API.STREAM.PURGE.{CONTACTS.name}"]
+    acts = [api_subject("CONSUMER.MSG.NEXT", CONTACTS.name, "c-g"), api_subject("STREAM.PURGE", CONTACTS.name)]
     assert await edge.refused_publishes(*acts) == [act.lower() for act in acts]
 
 
 async def test_voice_may_store_clips_and_conversation_answers(connect: "Connect") -> None:
     voice, conversation = await connect(Service.VOICE), await connect(Service.CONVERSATION)
-    clips = await voice.js.object_store(CLIPS.name)
+    clips = await voice.of(CLIPS.stream).object_store(CLIPS.name)
     for audio in (b"one" * 100_000, b"two"):
         await clips.put("digest", audio)
         assert (await clips.get("digest")).data == audio
-    answers = await conversation.js.key_value(ANSWERS.name)
+    answers = await conversation.of(ANSWERS.stream).key_value(ANSWERS.name)
     await answers.create("digest", b"[]", msg_ttl=60)
     assert (await answers.get("digest")).value == b"[]"
     assert voice.refused == conversation.refused == []

@@ -18,7 +18,8 @@ from centralita.embedded.credentials import (
 )
 from centralita.embedded.views import started
 from chassis.connection_errors import on_bus_error
-from contracts.permissions import ADMIN, OPERATOR, users
+from contracts.accounts import ADMIN
+from contracts.permissions import OPERATOR, users
 
 ADDRESS = "nats://127.0.0.1:4222"
 

@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig, ObjectStoreConfig
 from nats.js.errors import NotFoundError
 
 from chassis.replicas import at_least_existing
+from chassis.stream_api import jetstream_of
 from contracts.buckets import BUCKETS, Bucket, KeyValueBucket, ObjectBucket
 
 
-async def provision_buckets(js: JetStreamContext, replicas: int) -> None:
+async def provision_buckets(client: Client, replicas: int) -> None:
     """Creates the buckets that do not exist, and adds replicas to those that do."""
     for bucket in BUCKETS:
+        js = jetstream_of(client, bucket.stream.name)
         try:
             existing = (await js.stream_info(bucket.stream.name)).config
         except NotFoundError:

@@ -22,6 +22,7 @@ from chassis.background import run_in_background
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.metrics import CLOCK_DIFFERENCE_SECONDS
 from chassis.time_mapping import REAL_TIME, TimeMapping
+from contracts.accounts import api_subject
 from contracts.streams import SCHEDULES
 
 REFRESH_SECONDS = 60.0
@@ -62,7 +63,7 @@ async def read_server_time(client: Client, monotonic: Callable[[], float] = time
     """Returns the time of the leader of SCHEDULES. Raises NoServerTime and nats.errors.Error."""
     before = monotonic()
     # The reply as it is on the wire: nats-py omits the time.
-    reply = await client.request(f"$JS.API.STREAM.INFO.{SCHEDULES.name}", timeout=REQUEST_TIMEOUT_SECONDS)
+    reply = await client.request(api_subject("STREAM.INFO", SCHEDULES.name), timeout=REQUEST_TIMEOUT_SECONDS)
     round_trip_seconds = monotonic() - before
     timestamp = json.loads(reply.data).get("ts")
     if timestamp is None:

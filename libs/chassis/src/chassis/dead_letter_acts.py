@@ -22,8 +22,8 @@ from chassis.deletion import erase_message
 from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, UnreadableEvent, size_of
 from chassis.keyring import Keyring
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.sealed_copies import OpenedCopy, SealedCopy, open_copy
+from chassis.stream_api import jetstream_of
 from chassis.subject_filters import matcher
 from contracts import ErasedRequest, NumberUnblockRequested, RequestsErased, Service
 from contracts.consumers import CONSUMERS
@@ -53,7 +53,7 @@ class CannotRetry(RuntimeError):
 async def find_dead_letter(client: Client, sequence: int) -> StoredDeadLetter:
     """Returns the dead letter at a sequence. Raises UnknownDeadLetter."""
     try:
-        found = await client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS).get_msg(DEAD_LETTERS.name, sequence)
+        found = await jetstream_of(client, DEAD_LETTERS.name).get_msg(DEAD_LETTERS.name, sequence)
     except NotFoundError as error:
         raise UnknownDeadLetter(
             f"there is no dead letter {sequence}; `centralita dead-letters list` shows all of them"
@@ -74,7 +74,7 @@ async def message_of(client: Client, stored: StoredDeadLetter, keyring: Keyring 
         body = dead.body.encode() if dead.body is not None else dead.body_base64 or b""
         return _message(stored, dead.subject, dead.headers, body)
     try:
-        found = await client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS).get_msg(dead.stream, dead.sequence)
+        found = await jetstream_of(client, dead.stream).get_msg(dead.stream, dead.sequence)
     except NotFoundError:
         return None
     message = _message(stored, found.subject or "", _headers(found), found.data or b"")

@@ -8,6 +8,7 @@ from nats.js.errors import APIError, NotFoundError
 from chassis.leader_get import get_of_leader
 from chassis.leader_retry import retry_until_leader
 from chassis.request_reply import request_json
+from contracts.accounts import api_subject
 
 
 async def delete_message(client: Client, stream: str, sequence: int) -> None:
@@ -28,7 +29,7 @@ async def erase_message(client: Client, stream: str, sequence: int) -> None:
 
 
 async def _delete(client: Client, stream: str, sequence: int, *, is_overwritten: bool) -> None:
-    subject = f"$JS.API.STREAM.MSG.DELETE.{stream}"
+    subject = api_subject("STREAM.MSG.DELETE", stream)
     body = json.dumps({"seq": sequence, "no_erase": not is_overwritten}).encode()
     try:
         await retry_until_leader(lambda: request_json(client, subject, body))

@@ -24,6 +24,7 @@ from nats.js.errors import APIError
 
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.request_reply import replies_of
+from contracts.accounts import api_subject
 from contracts.envelope import first_stored_at
 
 MAX_PAGE = 256
@@ -124,7 +125,7 @@ async def _request(client: Client, stream: str, query: Mapping[str, object], *, 
     replies, reply = await replies_of(client), _Reply(is_batch=is_batch)
     subject = replies.expect(reply.add)
     try:
-        await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=subject)
+        await client.publish(api_subject("DIRECT.GET", stream), json.dumps(query).encode(), reply=subject)
         return await reply.page()
     finally:
         replies.forget(subject)

@@ -12,6 +12,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from contracts.accounts import api_subject
 from contracts.buckets import WATCHED_STREAMS
 from contracts.consumers import CONSUMERS
 
@@ -61,8 +62,8 @@ class ConsumerState:
 
 async def read_info(client: Client) -> JetStreamInfo:
     """Returns what the server says of everything that the contracts define."""
-    streams = [(stream.name, f"STREAM.INFO.{stream.name}") for stream in WATCHED_STREAMS]
-    consumers = [(one.name, f"CONSUMER.INFO.{one.stream.name}.{one.name}") for one in CONSUMERS]
+    streams = [(stream.name, api_subject("STREAM.INFO", stream.name)) for stream in WATCHED_STREAMS]
+    consumers = [(one.name, api_subject("CONSUMER.INFO", one.stream.name, one.name)) for one in CONSUMERS]
     answers = await asyncio.gather(*(ask(client, subject) for _, subject in (*streams, *consumers)))
     names = [name for name, _ in (*streams, *consumers)]
     found = list(zip(names, answers, strict=True))
@@ -72,7 +73,7 @@ async def read_info(client: Client) -> JetStreamInfo:
 async def ask(client: Client, subject: str) -> Info:
     """Returns the answer of the JetStream API, which may be an error; with `UNANSWERED` if none came."""
     try:
-        answer = await client.request(f"$JS.API.{subject}", b"", timeout=ANSWER_SECONDS)
+        answer = await client.request(subject, b"", timeout=ANSWER_SECONDS)
     except NatsError as error:
         return {UNANSWERED: type(error).__name__}
     body: dict[str, Any] = json.loads(answer.data)

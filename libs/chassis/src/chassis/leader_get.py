@@ -9,6 +9,7 @@ from nats.aio.client import Client
 
 from chassis.direct_get import StoredMessage
 from chassis.request_reply import request_json
+from contracts.accounts import api_subject
 from contracts.envelope import first_stored_at
 
 
@@ -26,7 +27,7 @@ async def get_of_leader(client: Client, stream: str, sequence: int) -> StoredMes
 
 
 async def _get(client: Client, stream: str, query: Mapping[str, object]) -> StoredMessage:
-    subject = f"$JS.API.STREAM.MSG.GET.{stream}"
+    subject = api_subject("STREAM.MSG.GET", stream)
     message = (await request_json(client, subject, json.dumps(query).encode()))["message"]
     headers = _headers(b64decode(message.get("hdrs", "")))
     return StoredMessage(

@@ -50,9 +50,9 @@ from chassis.stream_replacement import (
     wait_until_equal,
 )
 from contracts import CallDecision
+from contracts.accounts import ADMIN
 from contracts.events.timers import TimerDue, schedule_headers, schedule_subject
 from contracts.filters import call_state_filter
-from contracts.permissions import ADMIN
 from contracts.streams import CALLS, SCHEDULES
 
 OLD_SCHEDULES = "timer.set.*"
@@ -83,7 +83,7 @@ async def migrate(
     """Migrates the streams if necessary, and provisions. Raises MigrationRefused, and the errors of `provision`."""
     await _check_alone(client)
     await _Migration(client, report or (lambda step: logger.info("migration", step=step))).run()
-    await provision(client.jetstream(), replicas=replicas, max_bytes=max_bytes)
+    await provision(client, replicas=replicas, max_bytes=max_bytes)
 
 
 async def _check_alone(client: Client) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 
 import nats
 import structlog
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -38,8 +39,9 @@ from chassis.leader_retry import retry_until_leader
 from chassis.recorded_requests import begin_record
 from chassis.replicas import Replicas, at_least_existing
 from chassis.settings import ServiceSettings, read
+from chassis.stream_api import jetstream_of
+from contracts.accounts import ADMIN
 from contracts.consumers import CONSUMERS, RETIRED_CONSUMERS, Consumer
-from contracts.permissions import ADMIN
 from contracts.streams import (
     AUDIT,
     CALLS,
@@ -110,7 +112,7 @@ class Settings(ServiceSettings):
         }
 
 
-async def provision(js: JetStreamContext, *, replicas: int = 1, max_bytes: Mapping[str, int] | None = None) -> None:
+async def provision(client: Client, *, replicas: int = 1, max_bytes: Mapping[str, int] | None = None) -> None:
     """Creates or updates every stream, durable consumer and bucket, each on at least `replicas` nodes.
 
     `max_bytes`: sizes that replace those of the contracts, by the stream's name.
@@ -120,33 +122,34 @@ async def provision(js: JetStreamContext, *, replicas: int = 1, max_bytes: Mappi
     A stream that is on more nodes already stays on them; this is logged. A step without an answer is repeated, because
     a cluster that elects another leader answers nothing meanwhile. Raises NotMigrated, NotSealed, NotEnoughNodes.
     """
-    await retry_until_leader(partial(_check_migrated, js))
+    await retry_until_leader(partial(_check_migrated, client))
     try:
         for stream in STREAMS:
             size = (max_bytes or {}).get(stream.name, stream.max_bytes)
             config = stream_config(replace(stream, max_bytes=size), replicas=replicas)
-            await retry_until_leader(partial(_stream, js, config))
-        await retry_until_leader(partial(begin_record, js))
+            await retry_until_leader(partial(_stream, jetstream_of(client, stream.name), config))
+        await retry_until_leader(partial(begin_record, client))
         for consumer in sorted(CONSUMERS, key=lambda one: one.split_from is None):  # before the other gives them up
-            await retry_until_leader(partial(_consumer, js, consumer))
+            await retry_until_leader(partial(_consumer, jetstream_of(client, consumer.stream.name), consumer))
         for stream, name in RETIRED_CONSUMERS:
             with suppress(NotFoundError):
-                await retry_until_leader(partial(js.delete_consumer, stream.name, name))
-        await retry_until_leader(partial(provision_buckets, js, replicas))
+                await retry_until_leader(partial(jetstream_of(client, stream.name).delete_consumer, stream.name, name))
+        await retry_until_leader(partial(provision_buckets, client, replicas))
     except APIError as error:
         if error.err_code in _TOO_FEW_NODES:
             raise NotEnoughNodes(f"fewer than {replicas} nodes keep streams: {error.description}") from error
         raise
 
 
-async def _check_migrated(js: JetStreamContext) -> None:
+async def _check_migrated(client: Client) -> None:
+    js = jetstream_of(client, CALLS.name)
     for name in (CALLS.name, COPY_OF_CALLS):
         with suppress(NotFoundError):
             if (await js.stream_info(name)).config.allow_msg_schedules or name == COPY_OF_CALLS:
                 raise NotMigrated
     for stream in SEALED_STREAMS:
         with suppress(NotFoundError):
-            await js.stream_info(sealed_copy(stream.name))
+            await jetstream_of(client, stream.name).stream_info(sealed_copy(stream.name))
             raise NotSealed(stream.name)
 
 
@@ -244,15 +247,19 @@ def consumer_config(consumer: Consumer, *, start_sequence: int | None = None) ->
     )
 
 
-async def wait_until_provisioned(js: JetStreamContext, service: str) -> None:
+async def wait_until_provisioned(client: Client, service: str) -> None:
     """Waits until the streams and consumers of `service` exist; a service may be started before provisioning."""
     work, pause = work_of(service), 0.2
     while True:
         try:
             for stream in (*work.reads, *work.consumes):
-                await retry_until_leader(partial(js.stream_info, stream.name))
+                await retry_until_leader(partial(jetstream_of(client, stream.name).stream_info, stream.name))
             for consumer in work.handles:
-                await retry_until_leader(partial(js.consumer_info, consumer.stream.name, consumer.name))
+                await retry_until_leader(
+                    partial(
+                        jetstream_of(client, consumer.stream.name).consumer_info, consumer.stream.name, consumer.name
+                    )
+                )
         except NotFoundError:
             logger.warning("not_provisioned", again_in_seconds=pause, advice="run python -m chassis.provision")
             await asyncio.sleep(pause)
@@ -272,7 +279,7 @@ async def _main() -> None:
         connect_timeout=CONNECT_SECONDS,
     )
     try:
-        await provision(client.jetstream(), replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
+        await provision(client, replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
     except NotEnoughNodes as error:
         sys.stderr.write(f"NATS_REPLICAS: {error} (see .env.example)\n")
         raise SystemExit(1) from None

@@ -133,7 +133,7 @@ async def run(service: str, settings: S, build: Build[S]) -> None:
     """
     bus = await connect_bus(service, settings.nats_url)
     broker, client = bus.broker, bus.client
-    await wait_until_provisioned(client.jetstream(), service)
+    await wait_until_provisioned(client, service)
     BUILD.info({"service": service, "version": version("centralita-chassis")})
     async with AsyncExitStack() as stack:
         if endpoint := settings.otel_exporter_otlp_endpoint:

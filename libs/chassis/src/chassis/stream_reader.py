@@ -24,6 +24,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from chassis.direct_get import StoredMessage, stored_message
+from chassis.stream_api import jetstream_of
 from chassis.stream_scan import (
     BATCH,
     LAG_PAUSE_SECONDS,
@@ -47,7 +48,7 @@ logger = structlog.get_logger()
 
 async def last_sequence(client: Client, stream: str) -> int:
     """Returns the sequence of the newest message that the stream has or had. Raises nats.js.errors.NotFoundError."""
-    return (await client.jetstream().stream_info(stream)).state.last_seq
+    return (await jetstream_of(client, stream).stream_info(stream)).state.last_seq
 
 
 async def read(

@@ -26,8 +26,9 @@ from nats.js.api import RawStreamMsg, StreamInfo
 from nats.js.errors import NotFoundError
 
 from chassis.direct_get import Page, StoredMessage, get_page
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import retry_until_leader
 from chassis.stored_event import StoredEvent, stored_event_of_raw
+from chassis.stream_api import jetstream_of
 from chassis.subject_filters import is_literal, matcher
 from chassis.unreadable import UnreadableEvent
 from contracts.streams import Stream
@@ -141,13 +142,13 @@ async def end_without(
 
 
 async def _info(client: Client, stream: str) -> StreamInfo:
-    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+    js = jetstream_of(client, stream)
     return await retry_until_leader(lambda: js.stream_info(stream))
 
 
 async def next_at_leader(client: Client, stream: str, filter: str, start_sequence: int) -> RawStreamMsg | None:
     """Returns the first message on a filter from a sequence on, from the leader. Raises an error of nats-py."""
-    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+    js = jetstream_of(client, stream)
     try:
         return await retry_until_leader(lambda: js.get_msg(stream, start_sequence, filter, next=True))
     except NotFoundError:

@@ -1,70 +1,99 @@
-"""``python -m contracts.nats_configuration`` prints the users and permissions for nats-server.
+"""``python -m contracts.nats_configuration`` prints the accounts, users and permissions for nats-server.
 
-There are two accounts. Messages of one account are not visible in the other; requests and their replies pass through
-exports and imports. So an upstream system can neither subscribe to our subjects nor name one of them for its reply.
+Each user has an account of its own, in which the streams are that it owns. The shared streams are in a central account.
+Messages of one account are not visible in another one; `contracts.imports` says what passes, and why that is the wall.
+The permissions of a user are a second fence, and what `centralita doctor` reads.
 """
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
-from contracts.event import Service
-from contracts.permissions import ADMIN, User, asked_from_outside, users
-from contracts.queries import OUTCOMES
+from contracts.accounts import ADMIN, CENTRAL, SYSTEM, account_of, owned_streams
+from contracts.imports import Import, Kind, imports
+from contracts.permissions import User, users
+from contracts.streams import SEALED_STREAMS
 
-OURS = "CENTRALITA"
-THEIRS = "UPSTREAM"
-
-
-def account_of(user: User) -> str:
-    """Returns the account of a user."""
-    return THEIRS if user.name == Service.UPSTREAM else OURS
+REPLIES_WITHIN = "10s"
+"""How long the server keeps the way back for a reply that may be followed by others: longer than our requests wait."""
 
 
-def configuration() -> str:
-    """Returns the text to ``include`` in a nats-server configuration; passwords come from the environment."""
-    known = users()
-    ours = [user for user in known if account_of(user) == OURS]
-    theirs = [user for user in known if account_of(user) == THEIRS]
-    asked = asked_from_outside()
-    exports = [f"{{service: {_text(subject)}, accounts: [{THEIRS}]}}" for subject in asked]
-    exports.append(f"{{stream: {_text(OUTCOMES)}, accounts: [{THEIRS}]}}")
-    imports = [f"{{service: {{account: {OURS}, subject: {_text(subject)}}}}}" for subject in asked]
-    imports.append(f"{{stream: {{account: {OURS}, subject: {_text(OUTCOMES)}}}}}")
-    parts = [
-        "# Generated: `make contracts`. Users and permissions; see contracts.permissions and ADR 12.",
-        "accounts {",
-        *_account(OURS, ["jetstream: enabled", *_list("exports", exports)], ours),
-        *_account(THEIRS, _list("imports", imports), theirs),
-        "}",
-    ]
-    return "\n".join(parts) + "\n"
+def configuration(*, has_permissions: bool = True) -> str:
+    """Returns the text to ``include`` in a nats-server configuration; passwords come from the environment.
+
+    `has_permissions`: False leaves the second fence out, so that a test can show that the first one holds alone.
+    """
+    known = {account_of(user.name): user for user in users()}
+    parts = ["# Generated: `make contracts`. Accounts, users and permissions; see contracts.imports and ADR 12."]
+    parts += [f"system_account: {SYSTEM}", "accounts {"]
+    for account in (SYSTEM, CENTRAL, *sorted(known.keys() - {CENTRAL})):
+        members = [_user(known[account], has_permissions=has_permissions)] if account in known else []
+        parts += [f"  {account}: {{", *(f"    {line}" for line in _account(account, members)), "  }"]
+    return "\n".join([*parts, "}"]) + "\n"
 
 
-def _account(name: str, settings: Iterable[str], members: Iterable[User]) -> list[str]:
-    lines = [*settings, "users: [", *(f"  {line}" for user in members for line in _user(user)), "]"]
-    return [f"  {name}: {{", *(f"    {line}" for line in lines), "  }"]
+def open_configuration() -> str:
+    """Returns the configuration of a server without users, where every client may do everything: for tests.
+
+    All streams are in its only account. Their API has the subjects that it has with accounts.
+    """
+    accounts = sorted({CENTRAL, *(account_of(user.name) for user in users() if owned_streams(account_of(user.name)))})
+    return "mappings: {\n" + "".join(f"  {_mapping(account)}\n" for account in accounts) + "}\n"
 
 
-def _user(user: User) -> list[str]:
+def _account(name: str, members: Iterable[list[str]]) -> Iterator[str]:
+    if name == CENTRAL:
+        yield "jetstream: enabled"
+    elif owned := owned_streams(name):
+        copies = sum(stream in SEALED_STREAMS for stream in owned)  # which `centralita seal` needs meanwhile
+        yield f"jetstream: {{max_streams: {len(owned) + copies}}}"
+    if name == CENTRAL or owned_streams(name):
+        yield f"mappings: {{{_mapping(name)}}}"
+    yield from _list("exports", _exports(name))
+    yield from _list("imports", (_import(one) for one in imports() if one.importer == name))
+    yield from _list("users", (line for member in members for line in member))
+
+
+def _mapping(account: str) -> str:
+    """Returns the mapping by which the owner of streams finds their API under the same subjects as all others."""
+    return f'"$JS.{account}.API.>": "$JS.API.>"'
+
+
+def _exports(account: str) -> Iterator[str]:
+    exported = sorted((one for one in imports() if one.exporter == account), key=_exported)
+    for (kind, subject), found in groupby(exported, key=_exported):
+        importing = list(found)
+        replies = f', response_type: stream, threshold: "{REPLIES_WITHIN}"' if importing[0].has_many_replies else ""
+        names = ", ".join(sorted(one.importer for one in importing))
+        yield f"{{{kind}: {_text(subject)}, accounts: [{names}]{replies}}}"
+
+
+def _exported(one: Import) -> tuple[Kind, str]:
+    return one.kind, one.subject
+
+
+def _import(one: Import) -> str:
+    local = f", to: {_text(one.local)}" if one.local != one.subject else ""
+    return f"{{{one.kind}: {{account: {one.exporter}, subject: {_text(one.subject)}}}{local}}}"
+
+
+def _user(user: User, *, has_permissions: bool) -> list[str]:
     head = f"user: {_text(user.name)}, password: ${user.password_variable}"
-    if user.name == ADMIN:
+    if user.name == ADMIN or not has_permissions:
         return [f"{{{head}}}"]
-    allowed = [
-        *_list("publish", [], user.publish),
-        *_list("subscribe", [], user.subscribe, user.never_subscribe),
-    ]
-    return [f"{{{head}, permissions: {{", *(f"  {line}" for line in allowed), "}}"]
+    allowed = {"publish": user.publish, "subscribe": user.subscribe}
+    lines = [line for act, subjects in allowed.items() for line in _allowed(act, subjects)]
+    return [f"{{{head}, permissions: {{", *(f"  {line}" for line in lines), "}}"]
 
 
-def _list(name: str, items: list[str], allow: tuple[str, ...] | None = None, deny: tuple[str, ...] = ()) -> list[str]:
-    """Returns the lines of a list; with `allow`, of the allowed and denied subjects."""
-    if allow is None:
-        return [f"{name}: [", *(f"  {item}" for item in items), "]"]
-    lines = [f"{name}: {{", *(f"  {line}" for line in _list("allow", [_text(subject) for subject in allow]))]
-    if deny:
-        lines += [f"  {line}" for line in _list("deny", [_text(subject) for subject in deny])]
-    return [*lines, "}"]
+def _allowed(act: str, subjects: Iterable[str]) -> list[str]:
+    return [f"{act}: {{", *(f"  {line}" for line in _list("allow", map(_text, subjects))), "}"]
+
+
+def _list(name: str, items: Iterable[str]) -> list[str]:
+    lines = [f"  {item}" for item in items]
+    return [f"{name}: [", *lines, "]"] if lines else []
 
 
 def _text(value: str) -> str:

@@ -7,24 +7,26 @@ own consumers and its own inbox. This module only computes; `contracts.nats_conf
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from contracts.consumers import Consumer
+from contracts.accounts import ADMIN, account_of, api_subject
+from contracts.buckets import WATCHED_STREAMS
+from contracts.consumers import CONSUMERS, Consumer
 from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.queries import CALL_REQUEST, OUTCOMES, CampaignStatisticsQuery
-from contracts.service_status import STATUS_REQUEST, status_subject
+from contracts.service_status import ALL_STATUSES, STATUS_REQUEST, status_subject
+from contracts.streams import STREAMS
 from contracts.work import DEAD_LETTER_USER, DEAD_LETTER_WORK, WORK, Work
 
 OPERATOR = "operator"
 """The user of the command line: reads everything, requests calls, and changes nothing else."""
-ADMIN = "admin"
-"""Provisions streams and consumers, imports logs and republishes dead letters. Without limits."""
-
+ACCOUNT_INFO = "$SYS.REQ.ACCOUNT.*.INFO"
+"""The server replies with the exports and imports of an account, for `centralita doctor`."""
+REPLIES = "_R_.>"
+"""Where the server expects the reply to a request from another account."""
 OWN_PERMISSIONS = "$SYS.REQ.USER.INFO"
 """The server replies with the user, account and permissions of the requesting connection, and nothing else.
 
 Every user may publish it, so that `centralita doctor` can compare the permissions in force with these."""
-
-_API = "$JS.API"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,6 @@ class User:
     name: str
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
-    never_subscribe: tuple[str, ...] = ()
 
     @property
     def password_variable(self) -> str:
@@ -61,30 +62,24 @@ def users() -> tuple[User, ...]:
     """Returns every user of the server."""
     services = tuple(_service(service, work) for service, work in WORK.items())
     asked = (*asked_from_outside(), OWN_PERMISSIONS)
-    upstream = User(Service.UPSTREAM, asked, (OUTCOMES, "_INBOX.>"))  # in its own account, which does not contain ours
-    return (*services, upstream, _operator(), _dead_letters(), User(ADMIN))
+    upstream = User(Service.UPSTREAM, asked, (OUTCOMES, "_INBOX.>"))
+    return (*services, upstream, _operator(), _worker(DEAD_LETTER_USER, DEAD_LETTER_WORK), User(ADMIN))
 
 
 def _service(service: Service, work: Work) -> User:
-    # `_R_`: the replies to requests through an import of another account.
-    answering = ("_INBOX.>", "_R_.>") if work.answers else ()
-    return _worker(service, work, (*owned_by(service), *answering))
+    return _worker(service, work, owned_by(service))
 
 
-def _dead_letters() -> User:
-    """Returns the user that resends dead letters. It replies to the edge only, from which its requests come."""
-    return _worker(DEAD_LETTER_USER, DEAD_LETTER_WORK, (f"{inbox_of(Service.EDGE)}.>",))
-
-
-def _worker(name: str, work: Work, further: tuple[str, ...]) -> User:
-    publish = [OWN_PERMISSIONS, status_subject(name), *further, *work.publishes]
+def _worker(name: str, work: Work, owned: tuple[str, ...] = ()) -> User:
+    publish = [OWN_PERMISSIONS, status_subject(name), *owned, *work.publishes]
+    if work.answers:
+        publish.append(REPLIES)
     for consumer in work.handles:
         publish += _handling(consumer)
     for stream in (*work.reads, *work.consumes):
-        publish.append(f"{_API}.STREAM.INFO.{stream.name}")
+        publish.append(api_subject("STREAM.INFO", stream.name))
     for stream in work.reads:
-        publish += [f"{_API}.DIRECT.GET.{stream.name}", f"{_API}.DIRECT.GET.{stream.name}.>"]
-        publish.append(f"{_API}.STREAM.MSG.GET.{stream.name}")  # from the leader, which does not lag
+        publish += _reading(stream.name)
     for stream in work.takes:
         publish += _taking(stream.name)
     for stream in work.consumes:
@@ -95,55 +90,56 @@ def _worker(name: str, work: Work, further: tuple[str, ...]) -> User:
     subscribe += work.awaits
     return User(
         name,
-        tuple(sorted(set(publish))),
+        tuple(sorted({mapped(subject, name) for subject in publish})),
         (*subscribe, STATUS_REQUEST, f"{inbox_of(name)}.>"),
     )
 
 
+def mapped(subject: str, user: str) -> str:
+    """Returns the subject by which the server checks a permission: it applies the mappings of an account before."""
+    return subject.replace(f"$JS.{account_of(user)}.API.", "$JS.API.")
+
+
 def _operator() -> User:
-    info = (
-        "INFO",
-        "STREAM.NAMES",
-        "STREAM.LIST",
-        "STREAM.INFO.*",
-        "STREAM.MSG.GET.*",
-        "DIRECT.GET.*",
-        "DIRECT.GET.*.>",
-    )
-    of_consumers = ("CONSUMER.NAMES.*", "CONSUMER.LIST.*", "CONSUMER.INFO.*.*")
-    api = [f"{_API}.{verb}" for verb in (*info, *of_consumers)]
-    return User(
-        OPERATOR,
-        (*asked_from_outside(), OWN_PERMISSIONS, CampaignStatisticsQuery.subject, STATUS_REQUEST, *api),
-        (">",),
-        never_subscribe=("deliver.>",),  # in the queue group of a consumer it would receive messages of a service
-    )
+    publish = [*asked_from_outside(), OWN_PERMISSIONS, ACCOUNT_INFO, CampaignStatisticsQuery.subject, STATUS_REQUEST]
+    publish += [api_subject("STREAM.INFO", stream.name) for stream in WATCHED_STREAMS]
+    for stream in STREAMS:
+        publish += _reading(stream.name)
+    publish += [api_subject("CONSUMER.INFO", one.stream.name, one.name) for one in CONSUMERS]
+    live = [stream.live(">") for stream in STREAMS if not stream.schedules]
+    return User(OPERATOR, tuple(sorted(set(publish))), (*live, OUTCOMES, ALL_STATUSES, "_INBOX.>"))
+
+
+def _reading(stream: str) -> Iterator[str]:
+    """Yields the requests for stored messages, by any node and by the leader, which does not lag."""
+    yield api_subject("DIRECT.GET", stream)
+    yield api_subject("DIRECT.GET", stream, ">")
+    yield api_subject("STREAM.MSG.GET", stream)
 
 
 def _handling(consumer: Consumer) -> Iterator[str]:
-    path = f"{consumer.stream.name}.{consumer.name}"
-    yield f"$JS.ACK.{path}.>"
-    yield f"{_API}.CONSUMER.INFO.{path}"
+    yield f"$JS.ACK.{consumer.stream.name}.{consumer.name}.>"
+    yield api_subject("CONSUMER.INFO", consumer.stream.name, consumer.name)
     for subjects in consumer.filters:
         yield f"dead_letter.{subjects}"
 
 
 def _taking(stream: str) -> Iterator[str]:
     """Yields the requests for the pull consumers of a work queue, and for removing its messages."""
-    yield f"{_API}.CONSUMER.CREATE.{stream}.>"
-    yield f"{_API}.CONSUMER.DURABLE.CREATE.{stream}.*"  # by which nats-py creates one with several filters
-    yield f"{_API}.CONSUMER.INFO.{stream}.*"
-    yield f"{_API}.CONSUMER.LIST.{stream}"
-    yield f"{_API}.CONSUMER.MSG.NEXT.{stream}.*"
-    yield f"{_API}.CONSUMER.DELETE.{stream}.*"
-    yield f"{_API}.STREAM.PURGE.{stream}"
+    yield api_subject("CONSUMER.CREATE", stream, ">")
+    yield api_subject("CONSUMER.DURABLE.CREATE", stream, "*")  # by which nats-py creates one with several filters
+    yield api_subject("CONSUMER.INFO", stream, "*")
+    yield api_subject("CONSUMER.LIST", stream)
+    yield api_subject("CONSUMER.MSG.NEXT", stream, "*")
+    yield api_subject("CONSUMER.DELETE", stream, "*")
+    yield api_subject("STREAM.PURGE", stream)
     yield f"$JS.ACK.{stream}.>"
 
 
 def _consuming(stream: str) -> Iterator[str]:
     """Yields the requests for temporary consumers of a stream that no other service reads (ADR 28)."""
-    yield f"{_API}.CONSUMER.CREATE.{stream}"
-    yield f"{_API}.CONSUMER.CREATE.{stream}.>"
-    yield f"{_API}.CONSUMER.INFO.{stream}.*"
-    yield f"{_API}.CONSUMER.DELETE.{stream}.*"
+    yield api_subject("CONSUMER.CREATE", stream)
+    yield api_subject("CONSUMER.CREATE", stream, ">")
+    yield api_subject("CONSUMER.INFO", stream, "*")
+    yield api_subject("CONSUMER.DELETE", stream, "*")
     yield f"$JS.FC.{stream}.>"

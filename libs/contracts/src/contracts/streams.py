@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from contracts.audit import ALL_ENTRIES
+from contracts.event import Service
 from contracts.events.timers import SCHEDULES_OF_CALLS, TimerDue, fired_subject
 
 MEGABYTE = 1024 * 1024
@@ -34,6 +35,9 @@ class Stream:
     """A message may name the time after which the server removes it."""
     append_only: bool = False
     """The server refuses every deletion and purge."""
+    owner: Service | None = None
+    """The service in whose account the stream is: no other one may change or delete it, and this one may do anything
+    with it. None: the stream is shared, and in the central account."""
     source: "Source | None" = None
     """Where the server copies further messages from."""
 
@@ -118,6 +122,7 @@ CONTACTS = Stream(
     "Contacts of campaigns that wait for their calls, and the groups that they form",
     max_bytes=2048 * MEGABYTE,
     work_queue=True,
+    owner=Service.ORCHESTRATOR,
 )
 QUEUE = Stream(
     "QUEUE",
@@ -125,6 +130,7 @@ QUEUE = Stream(
     "Calls that wait for a slot: an index of the log",
     max_bytes=256 * MEGABYTE,
     newest_only=True,
+    owner=Service.ORCHESTRATOR,
 )
 NUMBERS = Stream(
     "NUMBERS",

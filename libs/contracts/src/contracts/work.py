@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts import buckets, consumers, filters
+from contracts.accounts import account_of, api_subject
 from contracts.audit import ALL_ENTRIES
 from contracts.buckets import ANSWERS, CALL_CLIPS, CLIPS, DIALS
 from contracts.callback_times import CallbackTimeQuery
@@ -49,7 +50,6 @@ from contracts.streams import (
 DEAD_LETTER_USER = "dead-letters"
 """Lists, resends and drops dead letters for the edge. No service: it publishes messages that others own (ADR 53)."""
 
-_API = "$JS.API"
 _STATISTICS = CampaignStatisticsQuery.subject
 _QUERIES = (
     _STATISTICS,
@@ -66,12 +66,12 @@ _OF_DEAD_LETTERS = tuple(
     for request in (DeadLetterListQuery, DeadLetterGroupsQuery, DeadLetterQuery, RetryDeadLetter, DropDeadLetter)
 )
 """What the process of dead letters answers."""
-_SERVER_TIME = f"{_API}.STREAM.INFO.{SCHEDULES.name}"
+_SERVER_TIME = api_subject("STREAM.INFO", SCHEDULES.name)
 """The request whose answer has the time of the server (`chassis.bus_clock`)."""
 
 _STATES = (
-    *(f"{_API}.CONSUMER.INFO.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS),
-    *(f"{_API}.STREAM.INFO.{stream.name}" for stream in buckets.WATCHED_STREAMS),
+    *(api_subject("CONSUMER.INFO", consumer.stream.name, consumer.name) for consumer in CONSUMERS),
+    *(api_subject("STREAM.INFO", stream.name) for stream in buckets.WATCHED_STREAMS),
 )
 """The requests for the state of each consumer, stream and bucket. Their answers contain no message."""
 
@@ -127,11 +127,11 @@ WORK: Mapping[Service, Work] = {
         publishes=(
             *KEYS.subjects,
             *SCHEDULES_OF_CALLS,
-            f"{_API}.STREAM.PURGE.{SCHEDULES.name}",  # clears a deadline
-            f"{_API}.STREAM.MSG.DELETE.{QUEUE.name}",  # leaves the queue
-            f"{_API}.STREAM.MSG.DELETE.{REQUESTS.name}",  # erases a request in clear once it is decided
+            api_subject("STREAM.PURGE", SCHEDULES.name),  # clears a deadline
+            api_subject("STREAM.MSG.DELETE", QUEUE.name),  # leaves the queue
+            api_subject("STREAM.MSG.DELETE", REQUESTS.name),  # erases a request in clear once it is decided
             # what the erasure of a person deletes
-            *(f"{_API}.STREAM.MSG.DELETE.{stream.name}" for stream in (KEYS, CONTACTS, DEAD_LETTERS)),
+            *(api_subject("STREAM.MSG.DELETE", stream.name) for stream in (KEYS, CONTACTS, DEAD_LETTERS)),
             OUTCOMES,
         ),
     ),
@@ -153,11 +153,11 @@ WORK: Mapping[Service, Work] = {
             CHECKED_KEY,
             _SERVER_TIME,
             f"$O.{CLIPS.name}.>",
-            f"{_API}.STREAM.NAMES",  # nats-py finds the store's stream by its subject
-            f"{_API}.STREAM.MSG.GET.{CLIPS.stream.name}",
-            f"{_API}.STREAM.PURGE.{CLIPS.stream.name}",  # the pieces of a clip that was replaced
+            f"$JS.{account_of(Service.VOICE)}.API.STREAM.NAMES",  # nats-py finds the store's stream by its subject
+            api_subject("STREAM.MSG.GET", CLIPS.stream.name),
+            api_subject("STREAM.PURGE", CLIPS.stream.name),  # the pieces of a clip that was replaced
             f"$KV.{CALL_CLIPS.name}.*.*",
-            f"{_API}.STREAM.PURGE.{CALL_CLIPS.stream.name}",  # the clips of a call that has ended
+            api_subject("STREAM.PURGE", CALL_CLIPS.stream.name),  # the clips of a call that has ended
         ),
     ),
     Service.CONVERSATION: Work(
@@ -203,13 +203,21 @@ DEAD_LETTER_WORK = Work(
     publishes=(
         CHECKED_KEY,
         *(subject for consumer in CONSUMERS for subject in consumer.filters),  # what can have become a dead letter
-        f"{_API}.STREAM.MSG.DELETE.{DEAD_LETTERS.name}",
-        f"{_API}.STREAM.MSG.DELETE.{REQUESTS.name}",  # the former position of a request
+        api_subject("STREAM.MSG.DELETE", DEAD_LETTERS.name),
+        api_subject("STREAM.MSG.DELETE", REQUESTS.name),  # the former position of a request
         RequestsErased.subjects(),
     ),
 )
 
+WORKERS: Mapping[str, Work] = {
+    **{str(service): work for service, work in WORK.items()},
+    DEAD_LETTER_USER: DEAD_LETTER_WORK,
+}
+"""What each process of ours does, by its user."""
+ANSWERED: Mapping[str, str] = {subject: user for user, work in WORKERS.items() for subject, _ in work.answers}
+"""The requests that are answered, each with the user that answers it."""
+
 
 def work_of(user: str) -> Work:
     """Returns what a service, or the process of dead letters, does on NATS."""
-    return DEAD_LETTER_WORK if user == DEAD_LETTER_USER else WORK[Service(user)]
+    return WORKERS[user]

@@ -22,7 +22,8 @@ from nats.js.errors import NotFoundError
 
 from chassis.direct_get import get_page
 from chassis.history import History
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import retry_until_leader
+from chassis.stream_api import jetstream_of
 from contracts import AdmissionGranted, AdmissionReleased, Call, CallDecision, DialCleared
 from contracts.envelope import first_stored_at
 from contracts.filters import call_commands_filter, call_filters
@@ -75,7 +76,6 @@ def _near(decisions: list[tuple[int, Call]]) -> Iterator[tuple[int, str]]:
 class _Reader:
     def __init__(self, client: Client, call_id: UUID) -> None:
         self._client = client
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._call_id = str(call_id)
 
     async def read(self, stream: str, filters: tuple[str, ...]) -> list[Message]:
@@ -84,8 +84,9 @@ class _Reader:
 
     async def at(self, stream: str, sequence: int) -> Message | None:
         """Returns the message at a position if it is of the call; an import changes positions."""
+        js = jetstream_of(self._client, stream)
         try:
-            raw = await retry_until_leader(lambda: self._js.get_msg(stream, sequence))
+            raw = await retry_until_leader(lambda: js.get_msg(stream, sequence))
         except NotFoundError:
             return None
         message = _message(stream, raw)

@@ -33,6 +33,7 @@ from chassis.direct_get import StoredMessage
 from chassis.leader_get import get_of_leader
 from chassis.metrics import DEAD_LETTERS, TERMINATED
 from chassis.stored_event import stored_event_of_raw
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import Reader, StreamRecreated
 from chassis.stream_scan import Batch
 from chassis.unreadable import UnreadableEvent
@@ -129,7 +130,7 @@ class Follower:
                 self._failures = 0
 
     async def _check_log(self, checkpoint: int) -> None:
-        info = await self._client.jetstream().stream_info(CALLS.name)
+        info = await jetstream_of(self._client, CALLS.name).stream_info(CALLS.name)
         end_sequence = info.state.last_seq
         archived_sequence = int((info.config.metadata or {}).get(ARCHIVED_SEQUENCE, 0))
         if checkpoint < archived_sequence:

@@ -5,7 +5,6 @@ import asyncio
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 from pymongo.errors import PyMongoError
 
 from campaign_stats.metrics import (
@@ -19,6 +18,7 @@ from campaign_stats.metrics import (
     WAITING_CONTACTS,
 )
 from campaign_stats.store import Store
+from chassis.stream_api import jetstream_of
 from contracts import CallStatus, ContactGroupAdded
 from contracts.buckets import WATCHED_STREAMS
 from contracts.consumers import CONSUMERS, Consumer
@@ -39,7 +39,7 @@ async def watch(client: Client, store: Store) -> None:
     """
     while True:
         try:
-            await _update_bus(client.jetstream())
+            await _update_bus(client)
             await _update_campaigns(store)
         except (NatsError, PyMongoError, TimeoutError) as error:
             for gauge in (PENDING, UNACKNOWLEDGED, REDELIVERED, CAMPAIGN_CALLS, STREAM_BYTES):
@@ -48,21 +48,21 @@ async def watch(client: Client, store: Store) -> None:
         await asyncio.sleep(INTERVAL_SECONDS)
 
 
-async def _update_bus(js: JetStreamContext) -> None:
-    await asyncio.gather(*(_update_consumer(js, consumer) for consumer in CONSUMERS))
-    await asyncio.gather(*(_update_stream(js, stream) for stream in WATCHED_STREAMS))
+async def _update_bus(client: Client) -> None:
+    await asyncio.gather(*(_update_consumer(client, consumer) for consumer in CONSUMERS))
+    await asyncio.gather(*(_update_stream(client, stream) for stream in WATCHED_STREAMS))
 
 
-async def _update_consumer(js: JetStreamContext, consumer: Consumer) -> None:
-    info = await js.consumer_info(consumer.stream.name, consumer.name)
+async def _update_consumer(client: Client, consumer: Consumer) -> None:
+    info = await jetstream_of(client, consumer.stream.name).consumer_info(consumer.stream.name, consumer.name)
     PENDING.labels(consumer=consumer.name).set(info.num_pending or 0)
     UNACKNOWLEDGED.labels(consumer=consumer.name).set(info.num_ack_pending or 0)
     REDELIVERED.labels(consumer=consumer.name).set(info.num_redelivered or 0)
 
 
-async def _update_stream(js: JetStreamContext, stream: Stream) -> None:
+async def _update_stream(client: Client, stream: Stream) -> None:
     groups = ContactGroupAdded.subjects() if stream == CONTACTS else None
-    info = await js.stream_info(stream.name, subjects_filter=groups)
+    info = await jetstream_of(client, stream.name).stream_info(stream.name, subjects_filter=groups)
     STREAM_BYTES.labels(stream=stream.name).set(info.state.bytes)
     if (max_bytes := info.config.max_bytes or 0) > 0:
         STREAM_MAX_BYTES.labels(stream=stream.name).set(max_bytes)

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from chassis.bus_clock import running_clock
 from chassis.serve import Bus, operations
 from chassis.settings import key_bytes
+from chassis.stream_api import jetstream_of
 from contracts.buckets import ANSWERS
 from contracts.streams import CALLS
 from conversation.adapters.callback_times import NatsCallbackTimes
@@ -87,5 +88,5 @@ async def _executors(settings: Settings, stack: AsyncExitStack) -> list[ToolExec
 async def _answer_cache(settings: Settings, bus: Bus) -> AnswerCache | None:
     if not settings.answer_cache_seconds:
         return None
-    bucket = await bus.client.jetstream().key_value(ANSWERS.name)
+    bucket = await jetstream_of(bus.client, ANSWERS.stream.name).key_value(ANSWERS.name)
     return NatsAnswerCache(bucket, expiry_seconds=settings.answer_cache_seconds)

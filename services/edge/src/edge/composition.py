@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from chassis.background import run_in_background
 from chassis.serve import Bus, operations
 from chassis.settings import key_bytes
+from chassis.stream_api import jetstream_of
 from contracts.buckets import DIALS
 from contracts.number_digests import NumberDigests
 from contracts.streams import CALLS, CONTACTS, NUMBERS, REQUESTS
@@ -71,7 +72,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     calls, campaigns = Calls(log, requests, statistics, backlog), Campaigns(log, requests)
     bus.broker.include_router(build_router(calls))
     wrong_keys = WrongKeys(audit)
-    counter = NatsDialCounter(bus.client, await bus.client.jetstream().key_value(DIALS.name))
+    counter = NatsDialCounter(bus.client, await jetstream_of(bus.client, DIALS.stream.name).key_value(DIALS.name))
     dial_cap = DialCap(
         counter,
         max_dials=settings.max_dials_per_key_per_day,

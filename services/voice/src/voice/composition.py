@@ -14,6 +14,7 @@ from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
 from chassis.event_log import EventLog, StoredEvent
 from chassis.serve import Bus, operations
+from chassis.stream_api import jetstream_of
 from contracts import CallDecision, ConversationMode
 from contracts.buckets import CALL_CLIPS, CLIPS
 from contracts.filters import LIVE_FILTERS, TURN_FILTERS
@@ -69,7 +70,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     token = settings.twilio_auth_token.get_secret_value()
     stopping = asyncio.Event()
     provider = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
-    js = bus.client.jetstream()
+    js = jetstream_of(bus.client, CLIPS.stream.name)
     call_clips = CallClips(bus.client, await js.key_value(CALL_CLIPS.name))
     clips = StoredClips(ObjectStoreClips(await js.object_store(CLIPS.name)), call_clips)
     async with (

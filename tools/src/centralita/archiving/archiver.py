@@ -38,7 +38,9 @@ from centralita.replay.archive_manifest import (
 )
 from centralita.replay.archive_part import PartWriter, check_part, is_creation, read_part
 from centralita.replay.archived_log import WrongArchive
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import read
+from contracts.accounts import api_subject
 from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS, Stream
 from records.messages import Message
 
@@ -106,7 +108,7 @@ class _Run:
         cls, client: Client, folder: Path, ended_before: datetime, *, dry_run: bool, progress: Progress
     ) -> "_Run":
         """Reads or creates the manifest. Raises WrongArchive if this log has another archive."""
-        metadata = (await client.jetstream().stream_info(CALLS.name)).config.metadata or {}
+        metadata = (await jetstream_of(client, CALLS.name).stream_info(CALLS.name)).config.metadata or {}
         expected = metadata.get(ARCHIVE_ID)
         if (folder / MANIFEST_FILE).exists():
             manifest = read_archive_manifest(folder)
@@ -138,7 +140,7 @@ class _Run:
         result, bound = self.result, bounds.ends[stream.name]
         result.bounds[stream.name], result.moved[stream.name], result.kept[stream.name] = bound, 0, 0
         selection = Selection(self.client, bounds, result.ended_before)
-        position = (await self.client.jetstream().stream_info(stream.name)).state.first_seq
+        position = (await jetstream_of(self.client, stream.name).stream_info(stream.name)).state.first_seq
         while 0 < position <= bound.sequence:
             position = await self._archive_part(stream, selection, position, bound.sequence)
 
@@ -198,16 +200,16 @@ class _Run:
 
     async def _set_metadata(self, manifest: ArchiveManifest) -> None:
         """Sets the metadata of CALLS. All other settings are sent back as they are, also those unknown to nats-py."""
-        config = (await self._request(f"STREAM.INFO.{CALLS.name}"))["config"]
+        config = (await self._request(api_subject("STREAM.INFO", CALLS.name)))["config"]
         archive = {ARCHIVE_ID: str(manifest.archive_id), ARCHIVED_SEQUENCE: str(manifest.archived_sequence)}
         metadata = {**config.get("metadata", {}), **archive}
         if metadata != config.get("metadata"):
-            await self._request(f"STREAM.UPDATE.{CALLS.name}", {**config, "metadata": metadata})
+            await self._request(api_subject("STREAM.UPDATE", CALLS.name), {**config, "metadata": metadata})
 
     async def _request(self, subject: str, body: object = None) -> dict[str, Any]:
         """Sends a request to JetStream's API and returns its answer. Raises APIError."""
         data = json.dumps(body).encode() if body is not None else b""
-        answer = await self.client.request(f"$JS.API.{subject}", data, timeout=API_SECONDS)
+        answer = await self.client.request(subject, data, timeout=API_SECONDS)
         result: dict[str, Any] = json.loads(answer.data)
         if "error" in result:
             APIError.from_error(result["error"])

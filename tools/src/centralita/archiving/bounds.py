@@ -20,8 +20,9 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from chassis.dead_letters import referenced_sequences
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import retry_until_leader
 from chassis.stored_event import stored_event_of_raw
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence, read
 from contracts import AdmissionGranted, AdmissionReleased, DialCleared, TimerDue
 from contracts.consumers import CONSUMERS, Consumer
@@ -93,7 +94,7 @@ async def _first_unacknowledged(client: Client, consumer: Consumer) -> int | Non
 
     The consumer's ack floor is that of its own messages, so the first message on its filters after it is sought.
     """
-    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+    js = jetstream_of(client, consumer.stream.name)
     try:
         info = await retry_until_leader(lambda: js.consumer_info(consumer.stream.name, consumer.name))
     except NotFoundError:
@@ -106,7 +107,7 @@ async def _first_unacknowledged(client: Client, consumer: Consumer) -> int | Non
 
 
 async def _next(client: Client, stream: Stream, subject: str, start_sequence: int) -> int | None:
-    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+    js = jetstream_of(client, stream.name)
     try:
         message = await retry_until_leader(
             lambda: js.get_msg(stream.name, seq=start_sequence, subject=subject, next=True)
@@ -133,7 +134,7 @@ async def _newest_of_chains(client: Client) -> dict[str, RawStreamMsg]:
 
 async def last_message(client: Client, subject: str) -> RawStreamMsg | None:
     """Returns the newest message of CALLS on a filter, from the leader."""
-    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+    js = jetstream_of(client, CALLS.name)
     try:
         return await retry_until_leader(lambda: js.get_last_msg(CALLS.name, subject))
     except NotFoundError:
@@ -142,9 +143,9 @@ async def last_message(client: Client, subject: str) -> RawStreamMsg | None:
 
 async def _calls_of(client: Client, sequences: Mapping[str, frozenset[int]]) -> frozenset[str]:
     """Returns the calls of these messages, as far as they exist."""
-    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
     calls: set[str] = set()
     for stream, numbers in sequences.items():
+        js = jetstream_of(client, stream)
         for number in numbers:
             try:
                 found = await js.get_msg(stream, seq=number)

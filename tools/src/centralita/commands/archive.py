@@ -20,7 +20,7 @@ from centralita.commands.packages import require
 from centralita.replay.archive_manifest import DamagedArchive
 from centralita.replay.archived_log import WrongArchive
 from chassis.bus_clock import NoServerTime, read_server_time, wall_clock
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 
 MIN_RETENTION = timedelta(days=7)
 """A request id is known only while the log has its call; a repetition after that is a new call and dials again."""

@@ -29,7 +29,7 @@ from chassis.dead_letter_acts import (
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters
 from chassis.direct_get import StoredMessage
 from chassis.keyring import Keyring
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 from contracts.personal import json_and_sealed
 
 app = typer.Typer(

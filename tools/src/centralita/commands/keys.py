@@ -11,7 +11,7 @@ from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.commands.master_keys import EnvFile, read_master_key
 from centralita.commands.output import print_json, progress_bar
 from centralita.operations.master_key_rotation import Rotation, rotate
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 
 app = typer.Typer(
     help="The keys under which personal data is sealed: rotate.", no_args_is_help=True, epilog=exit_codes.EPILOG

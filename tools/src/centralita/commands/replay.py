@@ -27,7 +27,7 @@ from centralita.replay.manifest import DamagedExport
 from centralita.replay.record import export
 from centralita.replay.scope import Scope
 from centralita.replay.undo_import import UndoRefused, undo_import
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 from records.call_ids import parse_call_id
 from records.story import UnknownCall, story_of
 

@@ -18,7 +18,7 @@ from centralita.rewriting.sealing_run import Sealed, SealRefused, seal_streams
 from centralita.rewriting.stream_rewriting import RewritingInterrupted
 from chassis.keyring import Keyring
 from chassis.provision import NotEnoughNodes, NotMigrated, Settings
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 
 app = typer.Typer()
 _NO_KEYS = "Give MASTER_KEY and NUMBER_DIGEST_KEY of the services, in the environment or by --env-file."

@@ -31,6 +31,7 @@ from centralita.embedded.views import started
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.settings import key_bytes
+from chassis.stream_api import jetstream_of
 from contracts import Call, CallDecision, CallRequested, CallStatus, ConversationMode, call_id_of, decode
 from contracts.filters import call_filters, call_state_filter
 from contracts.personal import without_keys
@@ -150,7 +151,7 @@ async def _campaign(
                 await asyncio.gather(killing, return_exceptions=True)
                 raise DemoFailed("no stream was lost, though the processes of voice were killed")
         console.print(views.progress(progress.calls))
-        last = (await client.jetstream().stream_info(CALLS.name)).state.last_seq
+        last = (await jetstream_of(client, CALLS.name).stream_info(CALLS.name)).state.last_seq
         await wait_until_projected(system.mongo_url, progress.calls, timeout=30)
         console.print(views.statistics(await campaign_document(system.mongo_url, CAMPAIGN_ID)))
         result = await reconcile(client, system, list(progress.calls))

@@ -21,8 +21,8 @@ from chassis.keyring import Keyring
 from chassis.settings import key_bytes
 from chassis.stored_event import load_keys, stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
+from contracts.accounts import ADMIN
 from contracts.buckets import WATCHED_STREAMS
-from contracts.permissions import ADMIN
 from sealing import MasterKey
 
 MESSAGES, DOCUMENTS = "messages of streams and buckets", "MongoDB documents"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from centralita.embedded.credentials import Credentials
-from contracts.nats_configuration import configuration
+from contracts.nats_configuration import configuration, open_configuration
 
 START_SECONDS = 60
 
@@ -114,9 +114,8 @@ def restartable_nats_server(folder: Path, *, port: int = 0, access: Credentials 
     ports.mkdir()
     command = [find_program("nats-server"), "-js", "-sd", str(folder / "jetstream"), "-a", "127.0.0.1"]
     command += ["--ports_file_dir", str(ports)]
-    if access:
-        (folder / "permissions.conf").write_text(configuration())
-        command += ["-c", str(folder / "permissions.conf")]
+    (folder / "permissions.conf").write_text(configuration() if access else open_configuration())
+    command += ["-c", str(folder / "permissions.conf")]
 
     def find_url(output: str) -> str | None:
         match = re.search(r"Listening for client connections on (127\.0\.0\.1:\d+)\n[^\0]*Server is ready", output)

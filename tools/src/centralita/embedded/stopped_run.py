@@ -13,7 +13,7 @@ from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
 from centralita.embedded.run_files import env_lines, write_private_file
 from centralita.embedded.secret_keys import secret_keys
 from centralita.embedded.servers import CannotStart, nats_server
-from contracts.permissions import ADMIN
+from contracts.accounts import ADMIN
 
 _CONNECT_SECONDS = 1.0
 

@@ -34,7 +34,8 @@ from chassis.addresses import connection
 from chassis.migrate import migrate
 from chassis.provision import NotEnoughNodes, NotMigrated, NotSealed, provision
 from chassis.time_mapping import TimeMapping
-from contracts.permissions import ADMIN, OPERATOR
+from contracts.accounts import ADMIN
+from contracts.permissions import OPERATOR
 from contracts.work import DEAD_LETTER_USER
 
 MODULES = {
@@ -235,7 +236,7 @@ async def _provision(admin_url: str, cluster: Cluster | None) -> None:
         async with asyncio.timeout(START_SECONDS):
             while True:
                 try:
-                    return await provision(client.jetstream(), replicas=replicas)
+                    return await provision(client, replicas=replicas)
                 except NotSealed as error:
                     raise CannotStart(str(error)) from error
                 except NotMigrated:

@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from chassis.direct_get import StoredMessage
 from chassis.event_log import Conflict, Guard, publish
 from chassis.leader_get import get_newest_of_leader
+from chassis.stream_api import jetstream_of
 from chassis.stream_scan import LAG_PAUSE_SECONDS, Scan
 from contracts.streams import CHECKED_KEY, KEYS
 from sealing import MasterKey, WrongMasterKey
@@ -42,7 +43,7 @@ async def rotate(client: Client, master_key: MasterKey, progress: Callable[[str,
     master_key.unwrap(checked.data, _person(checked))
     rotation = Rotation()
     await _rotate(client, master_key, checked, rotation)
-    total = (await client.jetstream().stream_info(KEYS.name)).state.messages
+    total = (await jetstream_of(client, KEYS.name).stream_info(KEYS.name)).state.messages
     scan, in_flight = Scan(client, KEYS.name, (), 1), asyncio.Semaphore(MAX_IN_FLIGHT)
 
     async def rotate_next(message: StoredMessage) -> None:

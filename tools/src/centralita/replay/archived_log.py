@@ -14,6 +14,7 @@ from nats.aio.client import Client
 
 from centralita.replay.archive_manifest import ArchiveManifest, DamagedArchive, read_archive_manifest
 from centralita.replay.archive_part import check_part, read_part
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import read
 from contracts.streams import ARCHIVE_ID, CALLS
 from records.messages import Message, matches
@@ -104,7 +105,7 @@ async def require_no_archive(client: Client) -> None:
 
 async def archive_id_of(client: Client) -> str | None:
     """Returns the id of the archive of this log; None if nothing was archived."""
-    metadata = (await client.jetstream().stream_info(CALLS.name)).config.metadata or {}
+    metadata = (await jetstream_of(client, CALLS.name).stream_info(CALLS.name)).config.metadata or {}
     return metadata.get(ARCHIVE_ID)
 
 

@@ -32,6 +32,7 @@ from centralita.replay.undo_import import UndoRefused, undo_import
 from chassis.direct_get import get_first
 from chassis.provision import NotMigrated, Settings, provision
 from chassis.settings import read
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence
 from contracts import CallChanged, CallCreated
 from contracts.consumers import CONSUMERS
@@ -87,7 +88,7 @@ async def import_file(
     await _check_sealing(client, path)
     settings = read(Settings)
     try:
-        await provision(client.jetstream(), replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
+        await provision(client, replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
     except NotMigrated as error:
         raise ImportRefused(str(error)) from error
     before = {name: await last_sequence(client, name) for name in TARGETS}
@@ -103,8 +104,8 @@ async def import_file(
 
 
 async def _check_no_subscriber(client: Client) -> None:
-    js = client.jetstream()
     for consumer in CONSUMERS:
+        js = jetstream_of(client, consumer.stream.name)
         try:
             info = await js.consumer_info(consumer.stream.name, consumer.name)
         except NotFoundError:
@@ -154,7 +155,7 @@ async def _check_sealing(client: Client, path: Path) -> None:
 
 async def _count(client: Client, stream: str) -> int:
     try:
-        return (await client.jetstream().stream_info(stream)).state.messages
+        return (await jetstream_of(client, stream).stream_info(stream)).state.messages
     except NotFoundError:
         return 0
 

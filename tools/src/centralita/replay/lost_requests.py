@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
+from chassis.stream_api import jetstream_of
 from contracts import CallDecision, RequestsErased
 from contracts.streams import RECORDED_AFTER, REQUESTS
 from records.messages import Message
@@ -26,7 +26,7 @@ Ranges = tuple[tuple[int, int], ...]
 async def recorded_after(client: Client) -> int | None:
     """Returns the sequence after which each erased request is recorded; None: an older build provisioned the stream."""
     try:
-        info = await client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS).stream_info(REQUESTS.name)
+        info = await jetstream_of(client, REQUESTS.name).stream_info(REQUESTS.name)
     except NotFoundError:
         return None
     sequence = (info.config.metadata or {}).get(RECORDED_AFTER)

@@ -21,6 +21,7 @@ from campaign_stats.applying import apply_batch
 from campaign_stats.store import connect
 from centralita.replay.archived_log import Archive, check_archive, read_log
 from centralita.replay.projection_database import Document, ProjectionDatabase, rebuild_identity, total_digest
+from chassis.stream_api import jetstream_of
 from contracts import Event, InvalidMessage
 from contracts.filters import PROJECTION_FILTERS
 from contracts.streams import CALLS
@@ -79,7 +80,7 @@ async def rebuild(
     """
     report = progress or (lambda *_: None)
     await check_archive(client, archive)
-    info = await client.jetstream().stream_info(CALLS.name)
+    info = await jetstream_of(client, CALLS.name).stream_info(CALLS.name)
     async with _connected(mongo_url) as mongo:
         live, new = ProjectionDatabase(mongo, database), ProjectionDatabase(mongo, f"{database}_rebuild")
         state = await live.state()

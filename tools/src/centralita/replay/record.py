@@ -15,6 +15,7 @@ from centralita.replay.lost_requests import MissingRequests, Ranges, recorded_af
 from centralita.replay.manifest import Manifest
 from centralita.replay.scope import Scope
 from chassis.dead_letters import read_dead_letters
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence, read
 from contracts import Call, CallCreated, CallDecision, RequestsErased
 from contracts.consumers import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS, Consumer
@@ -220,7 +221,7 @@ async def _acknowledged(client: Client, stream: Stream) -> int:
 
 async def _acknowledged_by(client: Client, consumer: Consumer, end: int) -> int:
     """Returns the consumer's ack floor. It stays behind messages that the consumer does not deliver."""
-    info = await client.jetstream().consumer_info(consumer.stream.name, consumer.name)
+    info = await jetstream_of(client, consumer.stream.name).consumer_info(consumer.stream.name, consumer.name)
     if not info.num_pending and not info.num_ack_pending:
         return end
     return info.ack_floor.stream_seq if info.ack_floor else 0

@@ -17,6 +17,7 @@ from centralita.replay.import_headers import TARGETS, imported_sequences
 from chassis.dead_letters import referenced_sequences
 from chassis.deletion import delete_message
 from chassis.recorded_requests import begin_record_again
+from chassis.stream_api import jetstream_of
 from contracts.streams import REQUESTS
 from records.messages import STREAMS
 
@@ -48,7 +49,7 @@ async def undo_import(
             for name, sequences in found.items():
                 await _remove(client, name, sequences)
             if found[REQUESTS.name]:
-                await begin_record_again(client.jetstream())
+                await begin_record_again(client)
         except (NatsError, OSError):
             if client.is_closed or loop.time() > deadline_at:
                 raise
@@ -61,7 +62,7 @@ async def undo_import(
 
 
 async def _find(client: Client, stream: str, import_id: str, after_sequence: int) -> list[int]:
-    js = client.jetstream()
+    js = jetstream_of(client, stream)
     try:
         await js.stream_info(stream)
     except NotFoundError:
@@ -85,7 +86,7 @@ async def _check_references(client: Client, found: Mapping[str, list[int]]) -> N
 async def _remove(client: Client, stream: str, sequences: list[int]) -> None:
     if not sequences:
         return
-    js = client.jetstream()
+    js = jetstream_of(client, stream)
     if (await js.stream_info(stream)).state.messages == len(sequences):  # it contains nothing else
         await js.purge_stream(stream, seq=sequences[-1] + 1)
         return

@@ -19,6 +19,7 @@ from chassis.direct_get import StoredMessage
 from chassis.keyring import Keyring
 from chassis.provision import NotSealed, provision
 from chassis.stored_event import load_keys, stored_event_of_raw
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence, read
 from chassis.stream_replacement import find_stream, other_clients
 from contracts import CallCreated
@@ -66,39 +67,40 @@ async def seal_streams(
     `keyring` is started here. Raises SealRefused, RewritingInterrupted, WrongDigestKey, WrongMasterKey, and the errors
     of `provision`.
     """
-    sizes, js = max_bytes or {}, client.jetstream()
+    sizes = max_bytes or {}
     if not dry_run:
         if others := await other_clients(client):
             raise SealRefused(f"other clients are connected: {', '.join(others)}. Stop all services first")
         with suppress(NotSealed):
-            await provision(js, replicas=replicas, max_bytes=sizes)
+            await provision(client, replicas=replicas, max_bytes=sizes)
     persons = Persons(digests)
     sealer = Sealer(persons, keyring)
-    await _read(client, js, sealer, progress)
+    await _read(client, sealer, progress)
     dead_letters = len([one async for one in read_dead_letters(client) if one.dead_letter.has_copy])
     result = Sealed(sealer.counts, dead_letters)
-    unsealed = [stream for stream in SEALED_STREAMS if await _is_unsealed(js, stream, sealer.counts[stream.name])]
+    unsealed = [stream for stream in SEALED_STREAMS if await _is_unsealed(client, stream, sealer.counts[stream.name])]
     is_begun = 0 < len(unsealed) < len(SEALED_STREAMS)
     if dry_run or not (result.in_clear or is_begun):
         return result
     async with keyring.is_current():
         for stream in unsealed:
             await Rewriting(client, stream, sealer.sealed, progress, sizes.get(stream.name)).run()
-    await provision(js, replicas=replicas, max_bytes=sizes)
+    await provision(client, replicas=replicas, max_bytes=sizes)
     return result
 
 
-async def _is_unsealed(js: JetStreamContext, stream: Stream, counts: Counts) -> bool:
+async def _is_unsealed(client: Client, stream: Stream, counts: Counts) -> bool:
     """Whether a stream has to be rewritten, if any has."""
+    js = jetstream_of(client, stream.name)
     found, copy = await find_stream(js, stream.name), await find_stream(js, sealed_copy(stream.name))
     return bool(copy or counts.in_clear or found is None or not is_sealed(found))
 
 
-async def _read(client: Client, js: JetStreamContext, sealer: Sealer, progress: Progress) -> None:
+async def _read(client: Client, sealer: Sealer, progress: Progress) -> None:
     """Notes the persons of all calls, and counts the messages in clear."""
     is_checked = False
     for stream in SEALED_STREAMS:
-        name = await _readable(js, stream.name)
+        name = await _readable(jetstream_of(client, stream.name), stream.name)
         end, counts = await last_sequence(client, name), sealer.counts.setdefault(stream.name, Counts())
         async with aclosing(read(client, name, end_sequence=end)) as messages:
             async for message in messages:

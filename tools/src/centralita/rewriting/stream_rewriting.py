@@ -32,6 +32,7 @@ from chassis.direct_get import StoredMessage, get_newest
 from chassis.leader_get import get_of_leader
 from chassis.provision import stream_config
 from chassis.request_reply import request_all
+from chassis.stream_api import jetstream_of
 from chassis.stream_replacement import (
     as_mirror,
     create_consumers,
@@ -76,7 +77,7 @@ class Rewriting:
         self, client: Client, stream: Stream, new_forms: NewForms, progress: Progress, max_bytes: int | None = None
     ) -> None:
         self._client = client
-        self._js: JetStreamContext = client.jetstream(timeout=_ANSWER_SECONDS)
+        self._js: JetStreamContext = jetstream_of(client, stream.name, timeout=_ANSWER_SECONDS)
         self._stream = replace(stream, max_bytes=max_bytes or stream.max_bytes)
         self._name, self._copy = stream.name, sealed_copy(stream.name)
         self._new_forms = new_forms

@@ -2,7 +2,7 @@
 
 from nats.aio.client import Client
 
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
+from chassis.stream_api import jetstream_of
 from contracts.streams import ARCHIVE_ID, CALLS
 from edge.adapters.nats import translate_errors
 
@@ -12,7 +12,7 @@ class NatsArchiveName:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._js = jetstream_of(client, CALLS.name)
 
     async def read(self) -> str | None:
         """Returns the id of the archive; None if nothing was archived. Raises Unavailable."""

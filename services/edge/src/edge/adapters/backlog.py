@@ -12,7 +12,7 @@ from collections.abc import Callable
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
+from chassis.stream_api import jetstream_of
 from contracts.consumers import ORCHESTRATOR_REQUESTS
 from contracts.streams import QUEUE, REQUESTS
 from edge.ports import BacklogFull
@@ -27,7 +27,8 @@ class NatsBacklog:
     """Implements `edge.ports.Backlog`. If the server does not answer, the last reading counts."""
 
     def __init__(self, client: Client, limit: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._queue = jetstream_of(client, QUEUE.name)
+        self._requests = jetstream_of(client, REQUESTS.name)
         self._limit = limit
         self._monotonic = monotonic
         self._reading = asyncio.Lock()
@@ -53,7 +54,8 @@ class NatsBacklog:
     async def _read(self) -> None:
         try:
             queue, undecided = await asyncio.gather(
-                self._js.stream_info(QUEUE.name), self._js.consumer_info(REQUESTS.name, ORCHESTRATOR_REQUESTS.name)
+                self._queue.stream_info(QUEUE.name),
+                self._requests.consumer_info(REQUESTS.name, ORCHESTRATOR_REQUESTS.name),
             )
         except (NatsError, TimeoutError, OSError):
             return

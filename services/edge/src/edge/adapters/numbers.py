@@ -7,7 +7,7 @@ from nats.errors import Error as NatsError
 
 from chassis.direct_get import get_page
 from chassis.event_log import EventLog
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
+from chassis.stream_api import jetstream_of
 from contracts import NumberChanged, NumberState
 from contracts.consumers import ORCHESTRATOR_NUMBERS
 from contracts.streams import NUMBERS, REQUESTS
@@ -24,7 +24,7 @@ class NatsNumbers:
 
     def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._js = jetstream_of(client, REQUESTS.name)
         self._log = log
 
     async def get(self, number_digest: str) -> NumberState:

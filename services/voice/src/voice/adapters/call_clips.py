@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.kv import KeyValue
 
+from chassis.stream_api import jetstream_of
 from chassis.stream_scan import subscribed
 from contracts.buckets import CALL_CLIPS
 from contracts.filters import ANSWERED_CALL_FILTERS, ENDED_CALL_FILTERS, subject_ids
@@ -112,7 +113,7 @@ class CallClips:
             return
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                await self._client.jetstream().purge_stream(
+                await jetstream_of(self._client, CALL_CLIPS.stream.name).purge_stream(
                     CALL_CLIPS.stream.name, subject=f"$KV.{CALL_CLIPS.name}.{_key(call_id, '*')}"
                 )
         except (NatsError, TimeoutError) as error:

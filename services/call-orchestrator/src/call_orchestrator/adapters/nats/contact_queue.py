@@ -17,8 +17,9 @@ from nats.js.errors import APIError, NotFoundError
 from call_orchestrator.ports import TakenContact, WaitingPerson
 from chassis.direct_get import get_page
 from chassis.keyring import Keyring
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import retry_until_leader
 from chassis.stored_event import load_keys, stored_event_of, unreadable
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import decoded, follow, last_sequence
 from chassis.unreadable import UnreadableEvents
 from contracts import ContactAdded, ContactGroupAdded, InvalidMessage
@@ -39,7 +40,7 @@ class NatsContactQueue:
         """Without a `keyring`, the personal data of contacts is hidden."""
         self._client = client
         self._keyring = keyring
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._js = jetstream_of(client, CONTACTS.name)
         self._subscriptions: dict[str, JetStreamContext.PullSubscription] = {}
         self._unreadable = UnreadableEvents("waiting-contacts")
 

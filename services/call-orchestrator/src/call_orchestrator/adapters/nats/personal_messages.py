@@ -20,8 +20,9 @@ from chassis.direct_get import StoredMessage, get_first, get_newest_of_each, get
 from chassis.event_log import EventLog, StoredEvent
 from chassis.keyring import Keyring
 from chassis.leader_get import get_of_leader
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import retry_until_leader
 from chassis.sealed_copies import open_copy
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence, read
 from contracts import (
     FINAL_STATUSES,
@@ -61,7 +62,7 @@ class NatsPersonalMessages:
         keyring: Keyring,
     ) -> None:
         self._client = client
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._js = jetstream_of(client, SCHEDULES.name)
         self._calls = calls
         self._contacts = contacts
         self._requests = requests

@@ -8,7 +8,8 @@ from nats.aio.client import Client
 from call_orchestrator.adapters.nats.requests import NatsRequests
 from chassis.deletion import delete_message
 from chassis.event_log import EventLog
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import retry_until_leader
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence, read
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import Call, CallCreated, CallDecision, CallStatus, Envelope, QueueJoined
@@ -21,7 +22,7 @@ class NatsQueue:
 
     def __init__(self, client: Client, queue: EventLog) -> None:
         self._client = client
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._js = jetstream_of(client, QUEUE.name)
         self._queue = queue
         self._unreadable = UnreadableEvents("queue-restoring")
 

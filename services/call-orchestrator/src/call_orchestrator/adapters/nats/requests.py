@@ -13,7 +13,8 @@ from nats.js.errors import NotFoundError
 
 from chassis.deletion import delete_message, erase_message
 from chassis.event_log import EventLog, StoredEvent
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import retry_until_leader
+from chassis.stream_api import jetstream_of
 from contracts import CallCommand, CallRequested, ErasedRequest, RequestsErased
 from contracts.consumers import ORCHESTRATOR_REQUESTS
 from contracts.filters import call_commands_filter
@@ -28,7 +29,7 @@ class NatsRequests:
     def __init__(self, client: Client, requests: EventLog, log: EventLog) -> None:
         """`log`: the stream CALLS, where erased requests are recorded."""
         self._client = client
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._js = jetstream_of(client, REQUESTS.name)
         self._requests = requests
         self._log = log
         self._erasure = asyncio.Lock()

@@ -37,7 +37,8 @@ import uuid_utils
 from nats.aio.client import Client
 
 from chassis.event_log import publish
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import retry_until_leader
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence, read
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import Call, Envelope, TimerDue
@@ -53,7 +54,7 @@ class NatsTimers:
     ) -> None:
         """`mapping`: from the time of deadlines to that of the server, which fires the schedules."""
         self._client = client
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._js = jetstream_of(client, SCHEDULES.name)
         self._source = source
         self._now = now
         self._mapping = mapping

@@ -1,0 +1,47 @@
+"""The accounts of nats-server: one for the shared streams, and one for each user.
+
+A message of one account is not visible in another one. It passes through an import alone (`contracts.imports`), and the
+server replaces its reply subject by one of its own. A stream is in the account of its owner, or in the central one.
+"""
+
+from functools import cache
+
+from contracts.buckets import WATCHED_STREAMS
+from contracts.streams import SEALED_STREAMS, Stream, sealed_copy
+
+ADMIN = "admin"
+"""The user that provisions, imports logs and migrates. The only one in the central account; without limits."""
+CENTRAL = "CENTRALITA"
+"""The account of the shared streams. Its name is a part of their path on the server's disk."""
+SYSTEM = "SYS"
+"""The account in which the server answers requests about itself. It has no user."""
+
+
+def account_of(user: str) -> str:
+    """Returns the account of a user."""
+    return CENTRAL if user == ADMIN else user.upper().replace("-", "_")
+
+
+def account_of_stream(stream: str) -> str:
+    """Returns the account of a stream. One that the contracts do not know is in the central account."""
+    return _accounts_of_streams().get(stream, CENTRAL)
+
+
+@cache
+def _accounts_of_streams() -> dict[str, str]:
+    owned = {one.name: account_of(one.owner) for one in WATCHED_STREAMS if one.owner}
+    return owned | {sealed_copy(one.name): owned[one.name] for one in SEALED_STREAMS if one.name in owned}
+
+
+def owned_streams(account: str) -> tuple[Stream, ...]:
+    """Returns the streams of an account that is not the central one."""
+    return tuple(one for one in WATCHED_STREAMS if one.owner and account_of(one.owner) == account)
+
+
+def api_subject(verb: str, stream: str, *tokens: str) -> str:
+    """Returns the subject of a request to JetStream's API about a stream, such as ``STREAM.INFO``.
+
+    It is the same for every user, the owner of the stream included: as if the stream's account were a JetStream domain.
+    No server has such a domain; the mappings and imports of the accounts make it (`contracts.nats_configuration`).
+    """
+    return ".".join((f"$JS.{account_of_stream(stream)}.API.{verb}.{stream}", *tokens))
