@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
-import aiohttp
 import pytest
 from tests.builders.spoken_audio import silence, speak
 from tests.fakes.providers import provider
@@ -13,6 +12,7 @@ from tests.integration.simulators.sockets import Vendor, elevenlabs
 from providers import Failure, RequestFailed
 from voice.adapters.elevenlabs_streams import ElevenLabsStreams
 from voice.adapters.elevenlabs_transcription import ElevenLabsTranscriber
+from voice.adapters.vendor_sockets import socket_session
 from voice.domain.live.speech_stream import ContextFinished, SpokenAudio
 from voice.domain.live.transcription import CommittedTranscript
 from voice.ports import Transcription
@@ -22,13 +22,13 @@ KEY = "fictional"
 
 @asynccontextmanager
 async def transcriber(vendor: Vendor, *, key: str = KEY) -> AsyncIterator[ElevenLabsTranscriber]:
-    async with aiohttp.ClientSession() as http:
+    async with socket_session() as http:
         yield ElevenLabsTranscriber(http, provider(), api_key=key, url=vendor.origin.replace("http", "ws"))
 
 
 @asynccontextmanager
 async def streams(vendor: Vendor, *, key: str = KEY) -> AsyncIterator[ElevenLabsStreams]:
-    async with aiohttp.ClientSession() as http:
+    async with socket_session() as http:
         url = vendor.origin.replace("http", "ws")
         yield ElevenLabsStreams(http, provider(), api_key=key, url=url, voice="Rachel", model="eleven_flash_v2_5")
 
@@ -46,6 +46,14 @@ async def _until_committed(session: Transcription) -> AsyncIterator[str]:
         if isinstance(transcript, CommittedTranscript):
             yield transcript.text
             return
+
+
+async def test_more_than_a_hundred_sockets_are_open_at_once() -> None:
+    """A live call has two, and aiohttp opens 100 by default."""
+    async with elevenlabs() as vendor, transcriber(vendor) as ours, AsyncExitStack() as stack:
+        async with asyncio.timeout(120):
+            for _ in range(101):
+                await stack.enter_async_context(ours.open(language="es"))
 
 
 async def test_what_the_callee_says_is_transcribed_after_a_commit() -> None:

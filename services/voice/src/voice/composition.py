@@ -5,7 +5,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-import aiohttp
 import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -31,6 +30,7 @@ from voice.adapters.elevenlabs_streams import ElevenLabsStreams
 from voice.adapters.elevenlabs_transcription import ElevenLabsTranscriber
 from voice.adapters.nats import DialEventReader
 from voice.adapters.turn_events import TurnEventReader
+from voice.adapters.vendor_sockets import socket_session
 from voice.adapters.voice_activity import WebRtcVoiceActivity
 from voice.application.live.call_record import CallRecord
 from voice.application.live.live_call import LiveCall, Resources
@@ -138,7 +138,7 @@ async def _media_streams(
     token, api_key = settings.twilio_auth_token.get_secret_value(), settings.elevenlabs_api_key.get_secret_value()
     url, capacity = account.socket_url, asyncio.Semaphore(settings.live_max_calls)
     live_calls = LiveCalls(calls, max_calls=settings.live_max_calls, max_lag_seconds=settings.live_max_lag_seconds)
-    async with aiohttp.ClientSession() as http:
+    async with socket_session() as http:
         transcription = _provider("elevenlabs_transcription", capacity, settings)
         transcriber = ElevenLabsTranscriber(http, transcription, api_key=api_key, url=url)
         voice, model = settings.elevenlabs_default_voice, settings.elevenlabs_model_id

@@ -15,8 +15,14 @@ READ_SECONDS = 30.0
 
 
 def http_client() -> httpx.AsyncClient:
-    """Returns a client with deadlines for audio. It reads nothing, such as a proxy, from the environment."""
-    return httpx.AsyncClient(timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS), trust_env=False)
+    """Returns a client with deadlines for audio. It reads nothing, such as a proxy, from the environment.
+
+    The connections that the edge accepts bound those to voice. By default 100 callees would hear audio at once, and the
+    others would wait.
+    """
+    deadlines = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    return httpx.AsyncClient(timeout=deadlines, limits=limits, trust_env=False)
 
 
 class VoiceMedia:

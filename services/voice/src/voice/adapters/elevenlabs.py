@@ -126,6 +126,7 @@ def _reason(error: ApiError) -> str:
 @asynccontextmanager
 async def connect(*, api_key: str, base_url: str) -> AsyncIterator[AsyncElevenLabs]:
     """Yields a client of one account, and closes its connections at the end."""
-    limits = httpx.Limits(max_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
+    # `ELEVENLABS_MAX_CONCURRENCY` limits the connections.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
     async with HttpxAiohttpClient(timeout=CONNECTION_SECONDS, limits=limits) as http:
         yield AsyncElevenLabs(api_key=api_key, base_url=base_url.rstrip("/"), httpx_client=http)

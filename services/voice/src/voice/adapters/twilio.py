@@ -66,7 +66,8 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
 
     def __init__(self, base_url: str, provider: Provider) -> None:
         super().__init__(pool_connections=False)
-        self.session = ClientSession(connector=TCPConnector(keepalive_timeout=IDLE_SECONDS))
+        # TWILIO_MAX_CONCURRENCY limits the connections.
+        self.session = ClientSession(connector=TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS))
         self._base = urlsplit(base_url)
         self._provider = provider
 

@@ -54,6 +54,14 @@ class VendorSocket:
             await asyncio.get_running_loop().create_future()  # `messages` reports it
 
 
+def socket_session() -> aiohttp.ClientSession:
+    """Returns a session for any number of sockets: the capacity of the provider bounds them.
+
+    aiohttp would open 100, which is 50 live calls, and let those of further calls wait for their end.
+    """
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+
 @asynccontextmanager
 async def open_socket(
     http: aiohttp.ClientSession, provider: Provider, url: str, *, api_key: str, query: Sequence[tuple[str, str]]
