@@ -25,8 +25,8 @@ from rich.table import Table
 from centralita.demo.documents import wait_until_projected
 from centralita.embedded.fictional_numbers import fictional_number
 from centralita.embedded.system import System, running
-from contracts import CallRequested, CommandOutcome, call_id_of
-from contracts.queries import OUTCOMES, outcome_subject
+from contracts import CallRequested, CommandOutcome, call_id_of, outcome_subject
+from contracts.queries import OUTCOMES
 from contracts.streams import CALLS
 from contracts.vocabulary import RefusalCode
 

@@ -25,8 +25,9 @@ from contracts import (
     ContactRequested,
     Event,
     call_id_of,
+    outcome_subject,
 )
-from contracts.queries import OUTCOMES, outcome_subject
+from contracts.queries import OUTCOMES
 
 AREA_CODES = ("212", "213", "305", "312", "404", "415", "503", "602", "617", "702", "713", "773")
 _ABANDONED = 0.2

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from contracts import Call, CallRequested, CommandOutcome, call_id_of, outcome_subject
 from contracts.audit import AuditEntry
-from contracts.streams import AUDIT
+from contracts.streams import AUDIT, REQUESTS
 from edge.adapters import nats as adapter
 
 if TYPE_CHECKING:
@@ -136,9 +136,12 @@ async def test_the_outcome_that_comes_after_the_202_is_the_last_entry(
     assert answer.status_code == 202
     command_id = ((await asked.next_msg(timeout=60)).headers or {})["Nats-Msg-Id"]
     reason = "100 calls wait for a slot already (MAX_BACKLOG)"
-    outcome = CommandOutcome(accepted=is_accepted, reasons=() if is_accepted else (reason,))
+    sequence = (await bus_client.jetstream().stream_info(REQUESTS.name)).state.last_seq
+    outcome = CommandOutcome(accepted=is_accepted, reasons=() if is_accepted else (reason,), request_sequence=sequence)
+    forged = CommandOutcome(accepted=not is_accepted, request_sequence=sequence + 1)  # by a message with the same id
     with capture_logs() as lines:
-        await bus_client.publish(outcome_subject(command_id), outcome.model_dump_json().encode())
+        for one in (forged, outcome):
+            await bus_client.publish(outcome_subject(command_id), one.model_dump_json().encode())
         while len(entries := await audit(as_, call_id=answer.json()["id"])) < 3:
             await asyncio.sleep(0.01)
     assert stages(entries) == ["asked", "undecided", "accepted" if is_accepted else "refused"]

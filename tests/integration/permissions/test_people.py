@@ -1,18 +1,16 @@
 """Upstream systems publish requests and receive answers; the operator reads everything; the admin may do everything."""
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NoAnswer
 from nats.js.errors import APIError
 
 from chassis.barrier import wait_until_processed
 from chassis.stream_reader import last_sequence, read
-from contracts import EVENTS, CallRequested, Service, outcome_subject
+from contracts import EVENTS, CallRequested, Service
 from contracts.accounts import ADMIN, account_of, api_subject
 from contracts.buckets import WATCHED_STREAMS
 from contracts.consumers import CONSUMERS
@@ -20,7 +18,6 @@ from contracts.examples import EXAMPLES
 from contracts.permissions import OPERATOR, OWN_PERMISSIONS, inbox_of, owned_by, users
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, STREAMS
-from contracts.work import WORK
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
@@ -84,30 +81,6 @@ async def test_the_permissions_of_a_user_are_sent_to_that_user_and_not_to_the_lo
     await upstream.client.request(OWN_PERMISSIONS, timeout=60)
     assert await last_sequence(admin.client, CALLS.name) == before
     assert upstream.refused == []
-
-
-async def test_the_sender_of_a_request_receives_its_outcome(connect: "Connect") -> None:
-    upstream, edge, operator = await connect(Service.UPSTREAM), await connect(Service.EDGE), await connect(OPERATOR)
-    orchestrator = await connect(Service.ORCHESTRATOR)
-
-    async def answer(message: Msg) -> None:
-        await message.respond(b"accepted")
-
-    await edge.client.subscribe(CALL_REQUEST, queue=Service.EDGE, cb=answer)
-    senders = (upstream, edge, operator)
-    outcomes = [await sender.client.subscribe(outcome_subject("message-1")) for sender in senders]
-    await asyncio.gather(*(wait_until_processed(sender.client) for sender in senders))
-    assert (await upstream.client.request(CALL_REQUEST, b"{}", timeout=60)).data == b"accepted"
-    await orchestrator.client.publish(outcome_subject("message-1"), b"outcome")
-    assert [(await outcome.next_msg(timeout=60)).data for outcome in outcomes] == [b"outcome"] * 3
-    assert [sender.refused for sender in (*senders, orchestrator)] == [[], [], [], []]
-
-
-async def test_only_the_orchestrator_publishes_outcomes(connect: "Connect") -> None:
-    subject = outcome_subject("message-1")
-    for user in (*WORK, Service.UPSTREAM, OPERATOR):
-        refused = await (await connect(user)).refused_publishes(subject)
-        assert refused == ([] if user is Service.ORCHESTRATOR else [subject]), user
 
 
 async def test_the_orchestrator_publishes_to_no_inbox(connect: "Connect") -> None:

@@ -5,6 +5,7 @@ specific to Python: ``schemas/`` and ``asyncapi.json`` beside this package descr
 """
 
 from contracts.agent_tools import AgentTools
+from contracts.askers import is_outcome_of, outcome_subject, published_outcome_subject
 from contracts.call import Call
 from contracts.campaign import Campaign, CampaignTerms
 from contracts.campaign_terms import RequestedTerms
@@ -99,7 +100,6 @@ from contracts.queries import (
     CampaignStatisticsQuery,
     CommandOutcome,
     NumberCallsQuery,
-    outcome_subject,
 )
 from contracts.transfers import TransferKind, TransferStatus
 from contracts.values import CallId, CampaignId, ContactId, Language, PhoneNumber, call_id_of
@@ -276,6 +276,8 @@ __all__ = [
     "VoicemailPolicy",
     "call_id_of",
     "decode",
+    "is_outcome_of",
     "outcome_subject",
+    "published_outcome_subject",
     "reasons_of",
 ]

@@ -1,6 +1,7 @@
 """Generates the documents of the contracts: JSON schemas, an AsyncAPI document, and the table in the README."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -212,6 +213,12 @@ _SERVICES: tuple[tuple[str, Service, str, str], ...] = (
 )
 
 
+_OUTCOME_CHANNELS = (
+    ("outcome", "outcome.{id}", "id: the UUIDv5 of the request's ce-id in the name space of call ids"),
+    ("outcome.published", "outcome.{asker}.{id}", "asker: upstream, edge or operator, who receives outcome.{id}"),
+)
+
+
 def _service_channels() -> Document:
     channels: Document = {}
     for subject, _, question, answer in _SERVICES:
@@ -224,12 +231,13 @@ def _service_channels() -> Document:
             "description": "the inbox that the request names",
             "messages": {answer: _reference("components", "messages", answer)},
         }
-    channels["outcome"] = {
-        "address": "outcome.{id}",
-        "description": "id: the UUIDv5 of the request's ce-id in the name space of call ids",
-        "parameters": {"id": {}},
-        "messages": {CommandOutcome.__name__: _reference("components", "messages", CommandOutcome.__name__)},
-    }
+    for channel, address, description in _OUTCOME_CHANNELS:
+        channels[channel] = {
+            "address": address,
+            "description": description,
+            "parameters": {name: {} for name in re.findall(r"{(\w+)}", address)},
+            "messages": {CommandOutcome.__name__: _reference("components", "messages", CommandOutcome.__name__)},
+        }
     return channels
 
 
@@ -250,11 +258,21 @@ def _services() -> Iterator[tuple[str, Document]]:
         f"{Service.ORCHESTRATOR}.publishes.outcome",
         {
             "action": "send",
-            "channel": _reference("channels", "outcome"),
-            "messages": [_reference("channels", "outcome", "messages", CommandOutcome.__name__)],
+            "channel": _reference("channels", "outcome.published"),
+            "messages": [_reference("channels", "outcome.published", "messages", CommandOutcome.__name__)],
             "description": "the outcome of each request and command, once; it is not stored",
         },
     )
+    for asker in (Service.UPSTREAM, Service.EDGE):
+        yield (
+            f"{asker}.receives.outcome",
+            {
+                "action": "receive",
+                "channel": _reference("channels", "outcome"),
+                "messages": [_reference("channels", "outcome", "messages", CommandOutcome.__name__)],
+                "description": "the outcomes of its own requests and commands",
+            },
+        )
     for subject, service, question, answer in _SERVICES:
         yield (
             f"{service}.answers.{subject}",

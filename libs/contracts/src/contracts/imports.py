@@ -18,10 +18,11 @@ from contracts.accounts import (
     account_of_stream,
     owned_streams,
 )
+from contracts.askers import outcomes_for
 from contracts.buckets import WATCHED_STREAMS
 from contracts.event import Service
 from contracts.permissions import ACCOUNT_INFO, OWN_PERMISSIONS, REPLIES, User, users
-from contracts.queries import OUTCOMES
+from contracts.queries import OUTCOMES, PUBLISHED_OUTCOMES
 from contracts.service_status import ALL_STATUSES, STATUS_REQUEST, status_subject
 from contracts.streams import Stream
 from contracts.work import ANSWERED
@@ -72,6 +73,13 @@ def _imports_of(user: User) -> Iterator[Import]:
     for subject in user.subscribe:
         for exporter, exported in _source_of(subject.partition(" ")[0]):
             yield Import(account, exporter, Kind.STREAM, exported, exported)
+    if OUTCOMES in user.subscribe:
+        yield _outcomes(account, user)
+
+
+def _outcomes(importer: str, asker: User) -> Import:
+    """Returns the import of an asker's outcomes, which the importer receives without the name of the asker."""
+    return Import(importer, account_of(Service.ORCHESTRATOR), Kind.STREAM, outcomes_for(asker.name), OUTCOMES)
 
 
 def _imports_of_admin() -> Iterator[Import]:
@@ -87,9 +95,11 @@ def _imports_of_admin() -> Iterator[Import]:
             yield Import(CENTRAL, account, Kind.STREAM, live, live)
     for subject, user in ANSWERED.items():
         yield Import(CENTRAL, account_of(user), Kind.SERVICE, subject, subject)
-    for subject in (OUTCOMES, ALL_STATUSES):
-        for exporter, exported in _source_of(subject):
-            yield Import(CENTRAL, exporter, Kind.STREAM, exported, exported)
+    for exporter, exported in _source_of(ALL_STATUSES):
+        yield Import(CENTRAL, exporter, Kind.STREAM, exported, exported)
+    for asker in users():
+        if OUTCOMES in asker.subscribe:
+            yield _outcomes(CENTRAL, asker)
 
 
 def _server_of(subject: str) -> Iterator[tuple[str, str]]:
@@ -108,7 +118,7 @@ def _server_of(subject: str) -> Iterator[tuple[str, str]]:
         yield tokens[1], _API + ".".join(tokens[3:])
     elif tokens[0] == "$JS":  # $JS.ACK.<stream>.…, $JS.FC.<stream>.…
         yield account_of_stream(tokens[2]), subject
-    elif subject in (REPLIES, OWN_PERMISSIONS, OUTCOMES, STATUS_REQUEST) or subject in _STATUSES:
+    elif subject in (REPLIES, OWN_PERMISSIONS, PUBLISHED_OUTCOMES, STATUS_REQUEST) or subject in _STATUSES:
         return
     else:
         yield account_of_stream(_stream_of(subject).name), subject
@@ -122,8 +132,6 @@ def _source_of(subject: str) -> Iterator[tuple[str, str]]:
     elif family == "live":  # as a whole: two imports that overlap would deliver a message twice
         stream = rest.partition(".")[0]
         yield account_of_stream(stream), f"live.{stream}.>"
-    elif subject == OUTCOMES:
-        yield account_of(Service.ORCHESTRATOR), subject
     elif subject == ALL_STATUSES:
         for status, worker in _STATUSES.items():
             yield account_of(worker), status

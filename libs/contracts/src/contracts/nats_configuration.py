@@ -13,6 +13,7 @@ from itertools import groupby
 from contracts.accounts import ADMIN, CENTRAL, SYSTEM, account_of, owned_streams
 from contracts.imports import Import, Kind, imports
 from contracts.permissions import User, users
+from contracts.queries import OUTCOMES, PUBLISHED_OUTCOMES
 from contracts.streams import SEALED_STREAMS
 
 REPLIES_WITHIN = "10s"
@@ -36,10 +37,11 @@ def configuration(*, has_permissions: bool = True) -> str:
 def open_configuration() -> str:
     """Returns the configuration of a server without users, where every client may do everything: for tests.
 
-    All streams are in its only account. Their API has the subjects that it has with accounts.
+    All streams are in its only account. Their API has the subjects that it has with accounts, and so have outcomes.
     """
     accounts = sorted({CENTRAL, *(account_of(user.name) for user in users() if owned_streams(account_of(user.name)))})
-    return "mappings: {\n" + "".join(f"  {_mapping(account)}\n" for account in accounts) + "}\n"
+    outcomes = f'"{PUBLISHED_OUTCOMES}": "{OUTCOMES.replace("*", "$2")}"'
+    return "\n".join(["mappings: {", *(f"  {_mapping(account)}" for account in accounts), f"  {outcomes}", "}", ""])
 
 
 def _account(name: str, members: Iterable[list[str]]) -> Iterator[str]:

@@ -1,12 +1,11 @@
 """Queries over NATS request/reply, and the outcomes of commands."""
 
 from typing import Annotated, ClassVar, Self
-from uuid import uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.instants import Instant
-from contracts.values import CALL_NAMESPACE, CallId, CampaignId, ContactId
+from contracts.values import CallId, CampaignId, ContactId
 from contracts.vocabulary import CallStatus, CampaignStatus, ConversationMode, Disposition, RefusalCode
 
 CALL_REQUEST = "call.request"
@@ -19,17 +18,8 @@ MAX_LIST = 200
 ONE_PERSON = "the calls of one contact or number are filtered by campaign_id only: leave out status and disposition"
 """Why a query for calls is refused that no index serves, and the remedy."""
 
-OUTCOMES = "outcome.*"
-"""The filter of all subjects of outcomes."""
-
-
-def outcome_subject(message_id: str) -> str:
-    """Returns the subject of the outcome of the request or command that was published with this id (``ce-id``).
-
-    Its last token is the UUIDv5 (RFC 9562) of the id in the name space of call ids, so any id gives a short and valid
-    subject. Subscribe before publishing: outcomes are not stored.
-    """
-    return f"outcome.{uuid5(CALL_NAMESPACE, message_id)}"
+OUTCOMES, PUBLISHED_OUTCOMES = "outcome.*", "outcome.*.*"
+"""The filters of outcomes: as an asker receives them, and as call-orchestrator publishes them (`contracts.askers`)."""
 
 
 class CommandOutcome(BaseModel):
@@ -44,6 +34,7 @@ class CommandOutcome(BaseModel):
     status: CallStatus | None = None
     reasons: tuple[str, ...] = ()
     code: RefusalCode | None = Field(default=None, description="the kind of refusal, where clients distinguish it")
+    request_sequence: int | None = Field(default=None, description="the decided message's position in REQUESTS")
 
 
 class CampaignStatisticsQuery(BaseModel):

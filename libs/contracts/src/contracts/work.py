@@ -24,6 +24,7 @@ from contracts.provider_calls import ProviderCallsQuery
 from contracts.queries import (
     CALL_REQUEST,
     OUTCOMES,
+    PUBLISHED_OUTCOMES,
     AdmissionQuery,
     CallingTimesQuery,
     CallListQuery,
@@ -132,7 +133,7 @@ WORK: Mapping[Service, Work] = {
             api_subject("STREAM.MSG.DELETE", REQUESTS.name),  # erases a request in clear once it is decided
             # what the erasure of a person deletes
             *(api_subject("STREAM.MSG.DELETE", stream.name) for stream in (KEYS, CONTACTS, DEAD_LETTERS)),
-            OUTCOMES,
+            PUBLISHED_OUTCOMES,
         ),
     ),
     Service.VOICE: Work(

@@ -18,6 +18,7 @@ from centralita.commands.master_keys import keyring_of
 from centralita.commands.output import print_json, screen
 from centralita.commands.tail import print_events
 from centralita.operations.following import Follower
+from chassis.outcomes import next_outcome
 from contracts import (
     CallRequested,
     CommandOutcome,
@@ -28,6 +29,7 @@ from contracts import (
     outcome_subject,
     reasons_of,
 )
+from contracts.askers import COMMAND_LINE
 
 ANSWER_SECONDS = 10.0
 SCRIPT = "Hello, this is a call from Centralita.\n\nSay who you are, ask how they are, and say goodbye."
@@ -134,11 +136,11 @@ async def request_call(client: Client, request: CallRequested) -> CommandOutcome
 
     Raises nats.errors.TimeoutError if no answer arrives in time; the request is stored nevertheless.
     """
-    envelope = Envelope.of(id=str(uuid_utils.uuid7()), source="centralita-cli", time=datetime.now(UTC))
-    outcomes = await client.subscribe(outcome_subject(envelope.id), max_msgs=1)
+    envelope = Envelope.of(id=str(uuid_utils.uuid7()), source=COMMAND_LINE, time=datetime.now(UTC))
+    outcomes = await client.subscribe(outcome_subject(envelope.id))
     body = request.body()
-    await client.jetstream().publish(request.subject, body, headers=envelope.headers())
-    return CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=ANSWER_SECONDS)).data)
+    sequence = (await client.jetstream().publish(request.subject, body, headers=envelope.headers())).seq
+    return await next_outcome(outcomes, sequence, ANSWER_SECONDS)
 
 
 def _validated(fields: dict[str, object]) -> CallRequested:

@@ -20,7 +20,7 @@ from call_orchestrator.application.call_outcomes import CallOutcome
 from call_orchestrator.application.retention_periods import RetentionPeriods
 from call_orchestrator.ports import ErasedRequests
 from chassis.event_log import StoredEvent
-from contracts import CommandOutcome, ErasedRequest, NumberCommand, PersonalRequest, outcome_subject
+from contracts import CommandOutcome, ErasedRequest, NumberCommand, PersonalRequest, published_outcome_subject
 from contracts.invalid import MAX_REASON_LENGTH, bounded
 from contracts.vocabulary import RequestResult
 
@@ -34,8 +34,10 @@ class Handled:
         self._retention = retention
 
     async def end(self, stored: StoredEvent, outcome: CommandOutcome) -> None:
-        """Publishes the outcome on the subject that the id of the request determines; no header names a subject."""
-        await self._client.publish(outcome_subject(stored.envelope.id), outcome.model_dump_json().encode())
+        """Publishes the outcome, on a subject of who asked (`contracts.askers`); no header names a subject."""
+        subject = published_outcome_subject(stored.envelope.source, stored.envelope.id)
+        placed = outcome.model_copy(update={"request_sequence": stored.sequence})
+        await self._client.publish(subject, placed.model_dump_json().encode())
         is_in_clear = not stored.is_opened and isinstance(stored.event, PersonalRequest)
         if is_in_clear or isinstance(stored.event, NumberCommand):
             record = _record_of(stored, outcome)

@@ -13,6 +13,7 @@ from nats.errors import MaxPayloadError
 from pydantic import ValidationError
 
 from chassis.event_log import EventLog, Guard, StoredEvent, UnreadableEvent
+from chassis.outcomes import next_outcome
 from chassis.unreadable import UnreadableEvents
 from contracts import (
     CallList,
@@ -147,16 +148,16 @@ class NatsRequests:
         person = self._digests.of(number) if number else person
         async with translate_errors(self._client, "the request could not be stored"):
             request_id, is_late = message_id or str(uuid_utils.uuid7()), False
-            outcomes = await self._client.subscribe(outcome_subject(request_id), max_msgs=1)
+            outcomes = await self._client.subscribe(outcome_subject(request_id))
             try:
-                await self._log.append(request, event_id=request_id, person=person)
-                outcome = await _outcome(outcomes, OUTCOME_SECONDS)
+                sequence = (await self._log.append(request, event_id=request_id, person=person)).sequence
+                outcome = await _outcome(outcomes, sequence, OUTCOME_SECONDS)
                 is_late = outcome is None and on_late_outcome is not None and len(self._late) < MAX_LATE
             finally:
                 if not is_late:
                     await _unsubscribe(outcomes)
         if is_late and on_late_outcome:
-            task = asyncio.create_task(_pass_on(outcomes, on_late_outcome))
+            task = asyncio.create_task(_pass_on(outcomes, sequence, on_late_outcome))
             self._late.add(task)
             task.add_done_callback(self._late.discard)
         return outcome
@@ -168,17 +169,16 @@ class NatsRequests:
         await asyncio.gather(*self._late, return_exceptions=True)
 
 
-async def _outcome(outcomes: Subscription, timeout_seconds: float) -> CommandOutcome | None:
+async def _outcome(outcomes: Subscription, sequence: int, timeout_seconds: float) -> CommandOutcome | None:
     try:
-        reply = await outcomes.next_msg(timeout=timeout_seconds)
+        return await next_outcome(outcomes, sequence, timeout_seconds)
     except NatsError:  # a timeout, or the connection was lost: the request is stored
         return None
-    return CommandOutcome.model_validate_json(reply.data)
 
 
-async def _pass_on(outcomes: Subscription, on_outcome: OnOutcome) -> None:
+async def _pass_on(outcomes: Subscription, sequence: int, on_outcome: OnOutcome) -> None:
     try:
-        if outcome := await _outcome(outcomes, LATE_OUTCOME_SECONDS):
+        if outcome := await _outcome(outcomes, sequence, LATE_OUTCOME_SECONDS):
             await on_outcome(outcome)
     finally:
         await _unsubscribe(outcomes)
