@@ -17,8 +17,10 @@ from nats.aio.msg import Msg
 
 from centralita.demo.fallbacks import BREAKERS, Breakers, breakers, sources_of
 from centralita.embedded.system import System
+from chassis.direct_get import stored_message
 from contracts import AudioFailed, AudioReady, CallRequested, ConversationEnded, InvalidMessage, ReplyGenerated, decode
 from contracts.personal import without_keys
+from contracts.streams import CALLS
 
 FIRST_MODEL, SECOND_MODEL = "gpt-4.1-mini", "gpt-4o-mini"
 FIRST_SPEECH, SECOND_SPEECH = "eleven_flash_v2_5", "eleven_multilingual_v2"
@@ -123,7 +125,7 @@ class Faults:
     async def watch(self) -> None:
         """Starts to record the used sources. Call it before the first call is requested."""
         for event in (AudioReady, AudioFailed, ReplyGenerated, ConversationEnded):
-            await self.client.subscribe(event.subjects(), cb=self._count)
+            await self.client.subscribe(CALLS.live(event.subjects()), cb=self._count)
 
     async def run(self) -> None:
         """Runs every phase. At the end it removes all faults from the simulators."""
@@ -148,5 +150,6 @@ class Faults:
         response.raise_for_status()
 
     async def _count(self, message: Msg) -> None:
+        stored = stored_message(message)
         with suppress(InvalidMessage):
-            self._used.update(sources_of(decode(message.subject, message.data, without_keys(message.headers))))
+            self._used.update(sources_of(decode(stored.subject, stored.data, without_keys(stored.headers))))

@@ -36,6 +36,7 @@ from contracts import (
     SpeechPlayed,
 )
 from contracts.filters import call_facts_filter
+from contracts.streams import CALLS
 
 COUNT = 6
 TIMEOUT_SECONDS = 240
@@ -100,8 +101,8 @@ async def kill_in_a_sentence(client: Client, system: System) -> None:
     async def on_loss(_: Msg) -> None:
         has_loss.set()
 
-    sentences = await client.subscribe(AudioRequested.subjects(), cb=on_sentence)
-    losses = await client.subscribe(MediaLost.subjects(), cb=on_loss)
+    sentences = await client.subscribe(CALLS.live(AudioRequested.subjects()), cb=on_sentence)
+    losses = await client.subscribe(CALLS.live(MediaLost.subjects()), cb=on_loss)
     try:
         while not has_loss.is_set():
             for name in VOICES:

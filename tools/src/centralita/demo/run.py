@@ -28,6 +28,7 @@ from centralita.demo.stay import Stay
 from centralita.embedded.system import System, running
 from centralita.embedded.vendors import real_vendors
 from centralita.embedded.views import started
+from chassis.direct_get import stored_message
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.settings import key_bytes
@@ -209,11 +210,12 @@ async def _watch(client: Client) -> Progress:
     progress = Progress()
 
     async def update(message: Msg) -> None:
-        event = decode(message.subject, message.data, without_keys(message.headers))
+        stored = stored_message(message)
+        event = decode(stored.subject, stored.data, without_keys(stored.headers))
         if isinstance(event, CallDecision):
             progress.update(event.call)
 
-    await client.subscribe(call_state_filter("*"), cb=update)
+    await client.subscribe(CALLS.live(call_state_filter("*")), cb=update)
     return progress
 
 
