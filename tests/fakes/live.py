@@ -1,6 +1,7 @@
 """A live call with fakes at all its ends: the line, the transcriber, the speech vendor, the log and conversation."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -232,6 +233,7 @@ class FakeSpeechStream:
     queue: asyncio.Queue[SpokenAudio | ContextFinished | SynthesisError | Exception] = field(
         default_factory=asyncio.Queue
     )
+    _unsent: deque[SpokenAudio | ContextFinished] = field(default_factory=deque)
 
     def begin(self, context: str) -> None:
         self.owner.contexts.append(context)
@@ -243,13 +245,17 @@ class FakeSpeechStream:
         spoken = text.strip() + " "
         half = len(spoken) // 2
         for part in (spoken[:half], spoken[half:]):
-            piece = SpokenAudio(context, speech_of(part), alignment_of(part))
-            asyncio.get_running_loop().call_later(self.owner.delay_seconds, self.queue.put_nowait, piece)
+            self._send(SpokenAudio(context, speech_of(part), alignment_of(part)))
 
     def close(self, context: str) -> None:
         self.owner.closed.append(context)
-        finished = ContextFinished(context)
-        asyncio.get_running_loop().call_later(self.owner.delay_seconds, self.queue.put_nowait, finished)
+        self._send(ContextFinished(context))
+
+    def _send(self, message: SpokenAudio | ContextFinished) -> None:
+        """Sends a message after the delay, in order: the loop runs timers of the same instant in any order."""
+        self._unsent.append(message)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.owner.delay_seconds, lambda: self.queue.put_nowait(self._unsent.popleft()))
 
     async def messages(self) -> AsyncGenerator[SpokenAudio | ContextFinished | SynthesisError, None]:
         while True:

@@ -104,6 +104,27 @@ def test_a_turn_waits_for_a_transcript_that_is_later_than_the_silence() -> None:
     assert callee.turns[0][0] - 2.0 == pytest.approx(0.22 + 0.5, abs=0.041)
 
 
+def test_a_voice_that_goes_on_right_after_a_commit_between_two_frames_is_transcribed() -> None:
+    callee = Callee(speech=[(1.0, 2.0, "Quiero cambiar"), (2.22, 3.0, "la cita.")], transcription_seconds=0.1)
+    callee.until(2.2)
+    endpointing = callee.endpointing
+    assert endpointing.decides_at == pytest.approx(2.22)
+    assert endpointing.decide(endpointing.decides_at - 0.001) == Nothing()
+    callee.now = endpointing.decides_at
+    callee._take(endpointing.decide(callee.now))
+    assert len(callee.commits) == 1
+    callee.until(5.0)
+    assert callee.texts == ["Quiero cambiar la cita."]
+
+
+def test_the_instant_of_the_next_decision_is_known() -> None:
+    callee = Callee(speech=[(1.0, 2.0, "Quiero cambiar la cita.")], transcription_seconds=0.1).until(2.4)
+    assert len(callee.commits) == 1
+    assert callee.endpointing.decides_at == pytest.approx(2.5)
+    assert callee.endpointing.decide(2.5 - 1e-3) == Nothing()
+    assert isinstance(callee.endpointing.decide(2.5 - 1e-9), TurnOver)
+
+
 @pytest.mark.parametrize("is_asked", [True, False])
 def test_a_number_with_a_pause_is_one_turn(is_asked: bool) -> None:
     callee = Callee(speech=[(1.0, 2.2, "Seis, uno, dos"), (3.1, 3.6, "tres")])

@@ -41,6 +41,10 @@ class Listener(Protocol):
         """A sound, or words, during our speech."""
         ...
 
+    def on_transcript(self) -> None:
+        """A requested transcript has arrived: decide anew."""
+        ...
+
     def on_turn_over(self, turn: TurnOver) -> None:
         """The callee has finished."""
         ...
@@ -141,6 +145,7 @@ class Listening:
                     case CommittedTranscript(text=text):
                         self.endpointing.committed(text, now)
                         self._act(self.barge_in.words(now, text, self._playing()))
+                        self._listener.on_transcript()
                     case TranscriptionError(kind=ErrorKind.COMMIT_THROTTLED):
                         self.endpointing.throttled(now)
 

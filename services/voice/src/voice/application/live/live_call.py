@@ -1,5 +1,6 @@
 """One live call whose stream carries audio: it is transcribed and synthesized here (`streamed_call`)."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,13 @@ from voice.application.live.speaking import Speaking
 from voice.application.live.streamed_call import StreamedCall, Work
 from voice.domain.live import barge_in
 from voice.domain.live.endpointing import TurnOver
+from voice.domain.live.media_stream import FRAME_SECONDS
 from voice.domain.live.turn_policy import TurnPolicy
 from voice.domain.live.voicing import VoiceActivity
 from voice.ports import CallEvents, Line, Transcriber
+
+_MAX_TIMER_SECONDS = 1.5 * FRAME_SECONDS
+"""Later decisions follow the next frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class LiveCall(StreamedCall):
 
         super().__init__(stream, stream_id, call, record, build_speaker, speech, resources.events, resources.policy)
         self._run_speech = speech.run
+        self._timer: asyncio.TimerHandle | None = None
         self._listening = Listening(
             resources.transcriber, activity, self, self._turns.playing, language=call.language, policy=self._policy
         )
@@ -67,6 +73,10 @@ class LiveCall(StreamedCall):
         """See `listening.Listener`."""
         self._turns.barge_in(decision)
 
+    def on_transcript(self) -> None:
+        """See `listening.Listener`."""
+        self._decide()
+
     def on_turn_over(self, turn: TurnOver) -> None:
         """See `listening.Listener`."""
         self._turns.claim(turn.text, turn)
@@ -79,7 +89,14 @@ class LiveCall(StreamedCall):
         return partial(self._listening.run, heard_text), self._run_speech
 
     def _decide(self) -> None:
+        """Decides now, and again at an instant before the next frame, if a decision is due then."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._listening.decide(may_end=self._turns.may_claim())
+        endpointing, now = self._listening.endpointing, self._clock()
+        if endpointing.has_spoken and now < (due_at := endpointing.decides_at) <= now + _MAX_TIMER_SECONDS:
+            self._timer = asyncio.get_running_loop().call_at(due_at, self._decide)
 
     def _on_said(self, text: str) -> None:
         self._listening.endpointing.said(text)

@@ -7,15 +7,18 @@ sound, not 500 + transcription. The lengths are those of `TurnPolicy`; docs/live
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from voice.domain.live.late_transcripts import LateTranscripts
+from voice.domain.live.spoken_turn import SpokenTurn
 from voice.domain.live.turn_policy import TurnPolicy, asks_for_details, turn_over_seconds, words_of
 from voice.domain.live.voicing import VoicedWindow
 
 START_FRAMES = (3, 5)
 """Speech begins when 3 of 5 frames are voiced."""
 _ONSET_SECONDS = 0.06
+_ROUNDING_SECONDS = 1e-6
+"""Instants are sums and differences of binary fractions."""
 _RETRY_SECONDS = 0.3
 """A commit needs that much new audio."""
 _THROTTLED_SECONDS = 0.06
@@ -58,26 +61,6 @@ class TranscriberSilent:
 Decision = Nothing | Commit | TurnOver | TranscriberSilent
 
 
-@dataclass(slots=True)
-class _Turn:
-    """What the callee has said since the last turn was over."""
-
-    began_at: float | None = None
-    segments: list[str] = field(default_factory=list)
-    is_without_transcript: bool = False
-    needed_seconds: float | None = None
-    """The silence after which the turn is over; none: to be computed from its text."""
-    transcription_seconds: float | None = None
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.segments)
-
-    def add(self, text: str) -> None:
-        self.segments.append(text)
-        self.needed_seconds = None
-
-
 class Endpointing:
     """Listens to one callee. Instants are seconds of one monotonic clock; the calls are in the order of time.
 
@@ -90,7 +73,7 @@ class Endpointing:
         self._policy = policy or TurnPolicy()
         self._commit_after_seconds = self._policy.commit_after_seconds
         self._start = VoicedWindow(*START_FRAMES)
-        self._turn = _Turn()
+        self._turn = SpokenTurn()
         self._last_sound_at = 0.0
         self._is_speaking = False
         self._needs_commit = False
@@ -128,9 +111,8 @@ class Endpointing:
         if self._is_speaking:
             if is_voiced:
                 self._last_sound_at = now
-            elif now - self._last_sound_at >= self._commit_after_seconds:
-                self._is_speaking = False
-                self._start.reset()
+            elif self._has_passed(self._commit_after_seconds, now):
+                self._stop_speaking()
         elif is_start:
             self._sound(now, began_at=now - _ONSET_SECONDS)
             self._is_speaking = True
@@ -193,18 +175,26 @@ class Endpointing:
         self._abandon(is_discarded=True)
         self._end_turn()
         self._needs_commit = self._must_discard = is_uncommitted
-        self._is_speaking = False
-        self._start.reset()
+        self._stop_speaking()
+
+    @property
+    def decides_at(self) -> float:
+        """When `decide` is due if nothing arrives meanwhile, after the callee `has_spoken`."""
+        if self._needs_commit:
+            return max(self._last_sound_at + self._commit_after_seconds, self._may_commit_at)
+        if self._commits:
+            return self._commits[-1] + self._policy.transcript_seconds
+        return self._last_sound_at + self._needed_seconds()
 
     def decide(self, now: float, *, may_end: bool = True) -> Decision:
-        """Returns what has to be done now. Call it after each frame, and at least every 100 ms.
+        """Returns what has to be done now. Call it after each frame, at `decides_at`, and at least every 100 ms.
 
         `may_end` is false while our speech is audible or paused: the turn goes on, and its transcript is requested.
         """
         self._may_end = may_end
         if self._last_commit_at is None:
             self._last_commit_at = now
-        if now - self._last_sound_at < self._commit_after_seconds and self.has_spoken:
+        if self.has_spoken and not self._has_passed(self._commit_after_seconds, now):
             return _NOTHING
         if self._needs_commit:
             return self._commit(now) if now >= self._may_commit_at else _NOTHING
@@ -212,7 +202,7 @@ class Endpointing:
             return self._await_transcript(now)
         if self.has_spoken and not self._turn.segments and not self._turn.is_without_transcript:
             self._end_turn()  # a noise
-        if may_end and self.has_spoken and now - self._last_sound_at >= self._needed_seconds():
+        if may_end and self.has_spoken and self._has_passed(self._needed_seconds(), now):
             return self._turn_over(now)
         if now - self._last_commit_at >= self._policy.recommit_seconds:
             self._last_commit_at = now
@@ -226,7 +216,16 @@ class Endpointing:
         self._needs_commit, self._must_discard = True, False
         self._unvoiced_partials = 0
 
+    def _has_passed(self, seconds: float, now: float) -> bool:
+        """Whether the callee has been silent for so long."""
+        return now - self._last_sound_at > seconds - _ROUNDING_SECONDS
+
+    def _stop_speaking(self) -> None:
+        self._is_speaking = False
+        self._start.reset()
+
     def _commit(self, now: float) -> Commit:
+        self._stop_speaking()  # a decision may come before the frame of its instant: a voice in it begins anew
         self._needs_commit = False
         self._commits.append(now)
         self._last_commit_at = now
@@ -290,7 +289,7 @@ class Endpointing:
         return over
 
     def _end_turn(self) -> None:
-        self._turn = _Turn()
+        self._turn = SpokenTurn()
         self._needs_commit = False
         self._partial = ""
         self._unvoiced_partials = 0
