@@ -81,8 +81,8 @@ async def a_counting_server() -> AsyncIterator[tuple[str, list[int]]]:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-                await reader.readexactly(int(length.partition(b":")[2]))
+                lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                await reader.readexactly(int(lengths[0].partition(b":")[2]) if lengths else 0)
                 requests[connection] += 1
                 writer.write(answer)
         writer.close()
@@ -129,3 +129,27 @@ async def test_a_connection_to_a_vendor_is_used_by_the_next_turn(
         now += idle_seconds
         await ask()
     assert requests == expected
+
+
+async def test_a_model_that_was_warmed_up_has_a_connection_for_the_first_request() -> None:
+    async with (
+        a_counting_server() as (url, requests),
+        openai_model("sk-fictional", "m", provider("openai"), base_url=url) as model,
+    ):
+        await model.warm_up()
+        await model.warm_up()
+        assert requests == [1], "one was enough"
+        deadline_at = asyncio.get_running_loop().time() + 60
+        async for _ in model.answer([CalleeMessage("Hola")], (), first_by=deadline_at, deadline_at=deadline_at):
+            pass
+        await model.warm_up()
+    assert requests == [2]
+
+
+async def test_a_model_that_cannot_be_warmed_up_fails_at_its_first_request_only() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    refused = provider("openai")
+    async with openai_model("sk-fictional", "m", refused, base_url=f"http://127.0.0.1:{port}") as model:
+        await model.warm_up()
+    assert refused.breaker.may_begin

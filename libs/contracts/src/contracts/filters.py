@@ -99,7 +99,7 @@ DIAL_FILTERS = tuple(
 ENDED_CALL_FILTERS = tuple(f"{CallStatusChanged.event_name}.*.{status}" for status in sorted(FINAL_STATUSES))
 """What voice follows of CALLS to remove the clips of a call once it has ended."""
 ANSWERED_CALL_FILTERS = (f"{CallStatusChanged.event_name}.*.{CallStatus.IN_PROGRESS}",)
-"""What voice follows of CALLS to store the greeting of a call that is answered."""
+"""What voice follows of CALLS to store the greeting of an answered call, and conversation to open a connection."""
 TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 """What voice reads of CALLS to speak the sentences of a turn."""
 LIVE_FILTERS = (

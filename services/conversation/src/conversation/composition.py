@@ -17,12 +17,13 @@ from conversation.adapters.callback_times import NatsCallbackTimes
 from conversation.adapters.http_tools import PROVIDER, http_tools
 from conversation.adapters.interruptions import following_interruptions
 from conversation.adapters.nats import NatsAnswerCache
-from conversation.adapters.openai import openai_model
+from conversation.adapters.openai import OpenAIModel, openai_model
+from conversation.adapters.warm_connections import warm_connections
 from conversation.application.callbacks import CallbackScheduling
 from conversation.application.transfers import TransferTool
 from conversation.application.turns import Turns
 from conversation.entrypoints.subscribers import subscribe_handlers
-from conversation.ports import AnswerCache, Model, ToolExecutor
+from conversation.ports import AnswerCache, ToolExecutor
 from conversation.settings import Settings
 from providers import Provider
 
@@ -44,15 +45,16 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         turns = Turns(log, models, cache, executors, deadline_seconds=settings.turn_deadline_seconds)
         subscribe_handlers(bus.broker, turns)
         await stack.enter_async_context(following_interruptions(bus.client, turns.interrupt))
+        await stack.enter_async_context(warm_connections(bus.client, [model.warm_up for model in models]))
         yield Starlette(routes=operations(bus.client))
 
 
-async def _models(settings: Settings, stack: AsyncExitStack) -> list[Model]:
+async def _models(settings: Settings, stack: AsyncExitStack) -> list[OpenAIModel]:
     """Each model has its own circuit breaker: one may fail while the other works. They share the account's capacity."""
     capacity = asyncio.Semaphore(settings.openai_max_concurrency)
     names = {"openai": settings.openai_model, "openai_fallback": settings.openai_fallback_model}
     key, url = settings.openai_api_key.get_secret_value(), str(settings.openai_base_url)
-    models: list[Model] = []
+    models: list[OpenAIModel] = []
     for name, model in names.items():
         if model is not None:
             provider = Provider(

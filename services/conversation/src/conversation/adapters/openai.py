@@ -10,6 +10,7 @@ A stream may end early without an error. An answer without ``finish_reason`` is 
 import asyncio
 import json
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Required, TypedDict, cast
 
 import httpx2
 import openai
+import structlog
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
@@ -32,8 +34,13 @@ MAX_TOKENS = 1000
 _DONE = b"[DONE]"
 _END_SECONDS = 0.1
 """How long the end of a response may take after the last event. A connection that takes longer is not used again."""
+_WARM_SECONDS = KEEPALIVE_SECONDS - 15.0
+"""How long after a request its connection is likely to last for that of the next call."""
+_WARM_UP_SECONDS = 5.0
 _LIMITS = httpx2.Limits(max_connections=1000, keepalive_expiry=KEEPALIVE_SECONDS)
 _INCOMPLETE = {"length": Failure.TOO_LONG, "content_filter": Failure.FILTERED}
+
+logger = structlog.get_logger()
 
 
 class _Function(TypedDict, total=False):
@@ -86,7 +93,23 @@ class OpenAIModel:
     def __init__(self, client: openai.AsyncOpenAI, model: str, provider: Provider) -> None:
         self._client = client
         self._provider = provider
+        self._requested_at = -math.inf
         self.name = model
+
+    async def warm_up(self) -> None:
+        """Opens a connection, and imports what the first request would import. Does nothing soon after a request.
+
+        It asks for the model, which costs nothing. An answer that is no success is logged, and changes nothing.
+        """
+        clock = asyncio.get_running_loop().time
+        if clock() - self._requested_at < _WARM_SECONDS:
+            return
+        self._requested_at = clock()
+        try:
+            async with asyncio.timeout(_WARM_UP_SECONDS):
+                await self._client.models.retrieve(self.name)
+        except (openai.OpenAIError, httpx2.TransportError, TimeoutError) as error:
+            logger.info("model_not_found", model=self.name, reason=_failure(error, has_begun=False).value)
 
     def answer(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline_at: float
@@ -126,6 +149,7 @@ class OpenAIModel:
             "stream_options": {"include_usage": True},
             "max_completion_tokens": MAX_TOKENS,
         }
+        self._requested_at = asyncio.get_running_loop().time()
         async with asyncio.timeout_at(first_by):
             stream = await self._client.post(
                 "/chat/completions",
