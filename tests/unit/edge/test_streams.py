@@ -18,7 +18,7 @@ from edge.domain.dialogue import decide
 from edge.domain.dialogue_state import Dialogue
 from edge.domain.occurrences import Answered, StreamEnded
 from edge.domain.streams import MAX_FAILED_STREAMS, MAX_REFUSALS, Streams
-from telephony.instructions import HangUp, Listen, OpenStream, PlayGreeting, PlayTurn, RestartMessage
+from telephony.instructions import HangUp, Listen, OpenStream, PlayGreeting, PlayTurn, RestartMessage, SpeakGoodbye
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 LIVE = Dialogue(
@@ -101,6 +101,14 @@ def test_without_a_transcriber_or_a_voice_the_conversation_goes_on_in_turns(
     reason: MediaClosedReason, degradation: DegradationReason
 ) -> None:
     assert decide(after({1: reason}), ended()) == Degrade(degradation, REPLY)
+
+
+def test_a_callee_who_gets_no_reply_hears_an_apology_and_the_call_ends() -> None:
+    apology = SpeakGoodbye("es", "Lo siento, no puedo continuar con la llamada. Adiós.")
+    assert decide(after({1: MediaClosedReason.UNANSWERED}), ended()) == apology
+    assert decide(after({1: MediaClosedReason.UNANSWERED}, played=frozenset({2, 3})), ended()) == apology
+    closed = replace(after({1: MediaClosedReason.UNANSWERED}), is_line_open=False)
+    assert decide(closed, ended()) == HangUp()
 
 
 def test_after_too_many_failed_streams_the_conversation_goes_on_in_turns() -> None:

@@ -86,6 +86,8 @@ class MediaClosedReason(StrEnum):
     OPTED_OUT = "opted_out"
     """The callee pressed the opt-out key; edge appends that, and says goodbye."""
     TRANSFERRED = "transferred"
+    UNANSWERED = "unanswered"
+    """No reply to the callee came: conversation is down. Edge apologizes, and ends the call."""
 
 
 class MediaLostReason(StrEnum):

@@ -50,6 +50,7 @@ CLOSED_WORDS: Mapping[MediaClosedReason, str] = {
     MediaClosedReason.MALFORMED: "the provider's messages could not be read, or it stopped reading ours",
     MediaClosedReason.OPTED_OUT: "the callee pressed the opt-out key",
     MediaClosedReason.TRANSFERRED: "the callee is transferred",
+    MediaClosedReason.UNANSWERED: "no reply to the callee came",
 }
 LOST_WORDS: Mapping[MediaLostReason, str] = {
     MediaLostReason.DIED: "its process ended without a report",
@@ -72,6 +73,7 @@ FAILED_STREAMS = frozenset(
         MediaClosedReason.TRANSCRIPTION,
         MediaClosedReason.SYNTHESIS,
         MediaClosedReason.MALFORMED,
+        MediaClosedReason.UNANSWERED,
     }
 )
 """The reasons of an end that is a failure."""

@@ -97,6 +97,24 @@ def test_a_turn_is_heard_answered_and_played_sentence_by_sentence() -> None:
     assert None not in (latencies.endpoint_seconds, latencies.log_seconds, latencies.playout_seconds)
 
 
+@pytest.mark.parametrize(
+    ("commit_seconds", "turn_over_seconds", "expected"), [(0.2, 0.51, 0.51), (0.2, 0.509, 0.509), (0.307, 0.5, 0.527)]
+)
+def test_a_turn_ends_between_two_frames_when_its_silence_is_long_enough_or_its_transcript_arrives(
+    commit_seconds: float, turn_over_seconds: float, expected: float
+) -> None:
+    async def test(live: LiveFixture) -> None:
+        live.transcriber.commit_seconds = commit_seconds
+        await greeting(live)
+        await live.talk("I am fine today.")
+        await live.until(SpeechHeard)
+
+    live = conduct(test, turn_taking=TurnTakingTerms(turn_over_after_seconds=turn_over_seconds))
+    (event,) = live.log.events(SpeechHeard)
+    assert isinstance(event, SpeechHeard)
+    assert event.endpoint_seconds == pytest.approx(expected, abs=0.0015)
+
+
 def test_the_socket_of_the_speech_vendor_is_opened_while_the_greeting_plays() -> None:
     live = conduct(greeting)
     assert (live.streams.opened, live.transcriber.opened) == (1, [None])
@@ -212,6 +230,37 @@ def test_a_filler_is_played_once_while_a_reply_takes_long() -> None:
     live = conduct(test, Answer(["This is Ana."], seconds=5))
     assert [text for _, text in live.http.spoken] == ["Good morning.", "One moment, please."]
     assert [(event.turn, event.sentence) for event in live.log.events(AudioReady)] == [(0, 0), (1, 0)]  # type: ignore[attr-defined]
+
+
+def test_a_call_whose_replies_do_not_come_plays_two_fillers_and_then_ends() -> None:
+    async def test(live: LiveFixture) -> None:
+        await greeting(live)
+        await live.talk("Who is this?")
+        await live.until(SpeechHeard)
+        asked_at = asyncio.get_running_loop().time()
+        assert await live.end() is MediaClosedReason.UNANSWERED
+        assert asyncio.get_running_loop().time() - asked_at == pytest.approx(12, abs=0.3)
+
+    live = conduct(test)
+    assert live.played.count(speech_of("One moment, please.")) == 2
+    assert names(live)[-1] == "telephony.media_closed"
+
+
+def test_a_callee_who_speaks_again_does_not_renew_the_wait_for_a_reply_and_a_reply_does() -> None:
+    async def test(live: LiveFixture) -> None:
+        await greeting(live)
+        await live.talk("Who is this?")
+        await live.until(SpeechPlayed, 2)
+        await live.talk("What do you want?")
+        await live.until(SpeechHeard, 2)
+        asked_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(6)
+        await live.talk("Are you still there?")
+        await live.until(SpeechHeard, 3)
+        assert await live.end() is MediaClosedReason.UNANSWERED
+        assert asyncio.get_running_loop().time() - asked_at == pytest.approx(12, abs=0.3)
+
+    conduct(test, Answer(["This is Ana."], seconds=9))
 
 
 def test_a_campaign_sets_how_turns_are_taken() -> None:
@@ -421,6 +470,23 @@ def continued(log: FollowedEventLog) -> LiveFixture:
         return live
 
     return run_in_virtual_time(main())
+
+
+def test_a_reply_that_is_owed_from_an_earlier_stream_is_awaited_as_long() -> None:
+    async def test(live: LiveFixture) -> None:
+        await greeting(live)
+        await live.talk("Who is this?")
+        await live.until(SpeechHeard)
+        live.live.finish(MediaClosedReason.DRAINED)
+        await live.end()
+
+    async def main(log: FollowedEventLog) -> LiveFixture:
+        async with LiveFixture(log=log, generation=2) as live:
+            assert await live.end() is MediaClosedReason.UNANSWERED
+        return live
+
+    second = run_in_virtual_time(main(conduct(test).log))
+    assert second.played.count(speech_of("One moment, please.")) == 2
 
 
 def test_after_a_drain_the_next_stream_says_the_rest() -> None:

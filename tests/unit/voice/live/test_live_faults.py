@@ -109,7 +109,8 @@ def test_a_transcriber_that_is_lost_after_a_long_time_and_then_down_ends_the_str
         live.transcriber.lose()
         assert await live.end() is MediaClosedReason.TRANSCRIPTION
 
-    assert len(conduct(test).transcriber.opened) == 2
+    answers = [Answer(["Hello?"]) for _ in range(9)]
+    assert len(conduct(test, LiveFixture(*answers)).transcriber.opened) == 2
 
 
 def test_a_text_over_rest_during_a_pause_is_answered_to_its_end() -> None:

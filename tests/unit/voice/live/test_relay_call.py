@@ -203,6 +203,16 @@ def test_a_slow_reply_is_preceded_by_a_filler_that_is_in_no_history() -> None:
     assert [event.turn for event in call.log.events(AudioReady) if isinstance(event, AudioReady)] == [0, 1]
 
 
+def test_a_relayed_call_whose_replies_do_not_come_ends() -> None:
+    async def talk(call: RelayFixture) -> None:
+        await call.until(SpeechPlayed)
+        await call.say("Who is this?")
+        assert await call.end() is MediaClosedReason.UNANSWERED
+
+    call = conduct(talk)
+    assert " ".join(call.text.heard) == f"Good morning. {phrase(FILLERS, 'en')} {phrase(FILLERS, 'en')}"
+
+
 def test_keys_claim_a_turn_and_the_opt_out_key_ends_the_stream() -> None:
     async def talk(call: RelayFixture) -> None:
         await call.until(SpeechPlayed)

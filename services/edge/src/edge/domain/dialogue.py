@@ -61,6 +61,7 @@ from typing import assert_never
 
 from contracts.opt_out_phrases import is_opt_out
 from contracts.vocabulary import CallStatus, ConversationMode
+from contracts.wait_phrases import unanswered_phrase
 from edge.domain.callee_words import is_late_opt_out, is_person_after_machine
 from edge.domain.decisions import (
     ClaimTurn,
@@ -98,6 +99,7 @@ from telephony.instructions import (
     PressKeys,
     Prompt,
     RestartMessage,
+    SpeakGoodbye,
     SpeakMessage,
     SpeakText,
 )
@@ -237,6 +239,8 @@ def _after_stream(dialogue: Dialogue, generation: int) -> Decision:
         return RestartMessage(dialogue.call_id, dialogue.attempt)
     if streams.is_over(generation, dialogue.last_turn, has_ended=dialogue.has_ended):
         return HangUp()
+    if streams.is_unanswered(generation):  # in turns there would be no reply either
+        return SpeakGoodbye(dialogue.language, unanswered_phrase(dialogue.language))
     if (pending := dialogue.pending_transfer) and streams.were_heard(generation, pending.turn):
         return StartTransfer(pending)
     return _next_stream(dialogue, generation)

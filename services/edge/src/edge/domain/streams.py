@@ -54,6 +54,10 @@ class Streams:
         """Whether the callee pressed the opt-out key, and that ended this stream."""
         return self.closed.get(generation) is MediaClosedReason.OPTED_OUT
 
+    def is_unanswered(self, generation: int) -> bool:
+        """Whether this stream ended because no reply to the callee came."""
+        return self.closed.get(generation) is MediaClosedReason.UNANSWERED
+
     def is_over(self, generation: int, last_turn: int, *, has_ended: bool) -> bool:
         """Whether nothing is left to say after this stream: the goodbye was heard."""
         is_goodbye = self.closed.get(generation) is MediaClosedReason.GOODBYE

@@ -13,8 +13,8 @@ from voice.application.live.call_record import CallRecord
 from voice.application.live.live_calls import StreamId
 from voice.application.live.relay_speaking import RelaySpeaking
 from voice.application.live.speaker import Listener
+from voice.application.live.speech_record import SpeechRecord
 from voice.application.live.streamed_call import StreamedCall, Work
-from voice.application.live.turn_taking import SpeechRecord
 from voice.domain.live.turn_policy import TurnPolicy
 from voice.ports import CallEvents, TextLine
 

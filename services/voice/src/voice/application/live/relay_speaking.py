@@ -18,7 +18,7 @@ PROVIDER = "conversation_relay"
 
 
 class RelayRecord:
-    """Implements `turn_taking.SpeechRecord`. The provider speaks, so nothing is synthesized here."""
+    """Implements `speech_record.SpeechRecord`. The provider speaks, so nothing is synthesized here."""
 
     def __init__(self, synthesis: SpeechSynthesis) -> None:
         self._synthesis = synthesis
@@ -64,7 +64,6 @@ class RelaySpeaking:
 
     def add_filler(self, sentence: Sentence) -> None:
         """See the interface. The reply waits for its end."""
-        self.reply.has_filler = True
         self._end_cycle()
         self._line.speak(sentence.event.text, self._language, is_last=True, is_preemptible=False)
         self._playback.add(sentence.event.turn, FILLER, sentence.event.text, self._clock())

@@ -30,7 +30,6 @@ class Reply:
     requested_at: float | None = None
     audible_at: float | None = None
     sent_at: float | None = None
-    has_filler: bool = False
     is_declared_complete: bool = False
     is_over: bool = False
     """Whether it was heard to its end, or was interrupted."""

@@ -66,7 +66,6 @@ class Speaking:
 
     def add_filler(self, sentence: Sentence) -> None:
         """Plays a phrase that belongs to no reply."""
-        self.reply.has_filler = True
         self._start(self.reply, sentence, is_interruptible=True)
 
     def press_keys(self, digits: str) -> None:

@@ -20,7 +20,8 @@ from voice.application.live.ending import Ending
 from voice.application.live.live_calls import StreamId
 from voice.application.live.pressed_keys import PressedKeys
 from voice.application.live.speaker import PUMP_SECONDS, BuildSpeaker
-from voice.application.live.turn_taking import SpeechRecord, TurnTaking
+from voice.application.live.speech_record import SpeechRecord
+from voice.application.live.turn_taking import TurnTaking
 from voice.domain.continuation import continuation_of
 from voice.domain.live.turn_policy import TurnPolicy, words_of
 from voice.metrics import LIVE_CLOSED, LIVE_UNDERRUNS

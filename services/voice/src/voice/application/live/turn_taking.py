@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from chassis.event_log import StoredEvent
 from contracts import (
@@ -24,8 +23,10 @@ from voice.application.live import stream_events
 from voice.application.live.call_record import CallRecord
 from voice.application.live.ending import Ending
 from voice.application.live.live_calls import StreamId
+from voice.application.live.reply_wait import ReplyWait
 from voice.application.live.requested_keys import RequestedKeys
 from voice.application.live.speaker import BuildSpeaker, Reply
+from voice.application.live.speech_record import SpeechRecord
 from voice.application.live.turn_times import TurnTimes
 from voice.application.speech.prepared_clips import greeting_sentence
 from voice.application.speech.synthesis import Sentence
@@ -37,19 +38,6 @@ from voice.domain.live.phrases import FILLERS, REPETITIONS, phrase
 from voice.domain.live.playout import Heard, Playing
 from voice.domain.live.turn_policy import TurnPolicy, asks_for_details
 from voice.metrics import LIVE_INTERRUPTIONS, LIVE_PAUSES, LIVE_RESUMES
-
-
-class SpeechRecord(Protocol):
-    """Appends what became of the speech of sentences."""
-
-    async def record(self, sentence: Sentence, audio: SentenceAudio) -> None:
-        """Appends `audio.ready` for a sentence that was heard."""
-        ...
-
-    async def record_failure(self, sentence: Sentence, reason: str) -> None:
-        """Appends `audio.failed`: the provider's voice speaks the turn from this sentence on."""
-        ...
-
 
 MAX_LAST_WORDS_SECONDS = 3.0
 """How long the end of a stream waits, after its last words, for what the callee says: it may be an opt-out."""
@@ -83,6 +71,7 @@ class TurnTaking:
         self._on_said = on_said
         self._on_interrupted = on_interrupted
         self._times = TurnTimes()
+        self._wait = ReplyWait(policy)
         self._keys = RequestedKeys(record)
         self._clock = asyncio.get_running_loop().time
         self._ended_turn: int | None = None
@@ -116,6 +105,8 @@ class TurnTaking:
         self._ended_turn = turn if continuation.has_ended else None
         if continuation.first_sentence is not None:
             self._begin(turn, continuation.first_sentence)
+            if turn != GREETING_TURN:
+                self._wait.begin(self._clock())
             for stored in past:
                 self.take(stored)
         elif continuation.has_ended:
@@ -138,6 +129,7 @@ class TurnTaking:
                 self._begin(event.turn)
         elif isinstance(event, ConversationEnded) and event.attempt == attempt:
             self._ended_turn = event.turn
+            self._wait.end()
         elif isinstance(event, TransferRequested) and event.attempt == attempt:
             self._transfer_turn = event.turn
         elif isinstance(event, AudioRequested | ReplyGenerated) and event.attempt == attempt:
@@ -169,6 +161,8 @@ class TurnTaking:
                 return
             self.take(stored)
             self._times.claimed(turn, self._clock() - decided_at, self._clock())
+            if self._ended_turn is None:
+                self._wait.begin(self._clock())
 
         self._record.claim(build, on_claimed)
 
@@ -204,7 +198,7 @@ class TurnTaking:
         """Does what is due, ten times a second. `has_spoken`: the callee has begun to say something."""
         self.speaker.pump()
         self._end_when_over(has_spoken=has_spoken)
-        self._play_filler_if_due()
+        self._wait_for_reply(has_spoken=has_spoken)
         self._claim_silence_if_due(has_spoken=has_spoken)
 
     def on_sentence_heard(self, reply: Reply, sentence: Sentence, audio: SentenceAudio) -> None:
@@ -252,6 +246,7 @@ class TurnTaking:
             self.speaker.close(1)
 
     def _add(self, stored: StoredEvent, event: AudioRequested | ReplyGenerated) -> None:
+        self._wait.end()
         if sentence := sentence_in(stored, self._call):
             self.speaker.add(sentence, is_interruptible=self._ended_turn is None)
         if isinstance(event, ReplyGenerated):
@@ -262,11 +257,11 @@ class TurnTaking:
         """Whether a greeting may be cut short: not one that says who calls, as the law asks for."""
         return self._policy.is_greeting_interruptible and self._call.company is None
 
-    def _play_filler_if_due(self) -> None:
-        reply, claimed_at = self.speaker.reply, self._times.claimed_at
-        if claimed_at is None or reply.has_filler or reply.is_over or reply.requested_at is not None:
-            return
-        if self._clock() - claimed_at >= self._policy.filler_seconds:
+    def _wait_for_reply(self, *, has_spoken: bool) -> None:
+        """Plays a filler, or ends the stream, if that is due."""
+        if self._wait.is_over(self._clock()) and not has_spoken and not self.speaker.is_audible():
+            self._ending.end(MediaClosedReason.UNANSWERED)
+        elif not self.speaker.reply.is_over and self._wait.takes_filler(self._clock()):
             self._play_phrase(phrase(FILLERS, self._call.language))
 
     def _claim_silence_if_due(self, *, has_spoken: bool) -> None:

@@ -98,6 +98,8 @@ class Playout:
 
     def begin(self, turn: int, sentence: int, text: str, *, is_interruptible: bool = True) -> None:
         """Adds a sentence behind the others; its audio may follow later. Ignored if its turn was interrupted."""
+        if sentence == FILLER:
+            self._sentences = [one for one in self._sentences if one.number != FILLER or not one.is_heard]
         if turn <= self._interrupted_turn or self._find(turn, sentence):
             return
         if turn != self._turn:

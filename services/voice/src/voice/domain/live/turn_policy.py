@@ -44,6 +44,10 @@ class TurnPolicy:
     """The same after a question for a number, an address or a date."""
     filler_seconds: float = 1.8
     """How long a reply may take until a filler is played."""
+    next_filler_seconds: float = 6.0
+    """The time from one filler to the next."""
+    unanswered_seconds: float = 12.0
+    """How long the callee waits for a reply, until the call ends. Conversation's deadline is shorter."""
     is_greeting_interruptible: bool = True
     backchannels: frozenset[str] = frozenset()
     """Expressions that signal attention in any language, beside those of the lists; in lower case."""
