@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from tests.builders.consumers import is_settled
 from tests.builders.events import campaign_paused
 
 from call_orchestrator.adapters.nats.queue import NatsQueue
@@ -18,18 +20,23 @@ from centralita.embedded.credentials import Credentials
 from centralita.operations.doctor import bus
 from chassis.addresses import connection
 from chassis.background import cancel_until_done
-from chassis.event_log import Conflict, EventLog, Guard
+from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from chassis.findings import Result
 from chassis.live import Incomplete, listen
 from chassis.provision import NotEnoughNodes, provision
+from chassis.serve import connect_bus
+from chassis.stream_api import jetstream_of
 from chassis.stream_checks import MORE_REPLICAS, PROVISION
 from chassis.stream_reader import follow
-from contracts import CampaignPaused
+from chassis.subscriptions import subscribe
+from contracts import CampaignPaused, Service, SpeechHeard
 from contracts.accounts import ADMIN
 from contracts.buckets import BUCKETS, CLIPS
-from contracts.consumers import CONSUMERS
+from contracts.consumers import CONSUMERS, CONVERSATION_TURNS
+from contracts.examples import EXAMPLES
 from contracts.filters import campaign_state_filter
-from contracts.streams import CALLS, QUEUE, STREAMS
+from contracts.permissions import inbox_of
+from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, STREAMS
 
 NAMES = tuple(stream.name for stream in (*STREAMS, *(bucket.stream for bucket in BUCKETS)))
 
@@ -55,9 +62,14 @@ async def admin(cluster: Cluster, access: Credentials) -> AsyncIterator[Client]:
         await client.close()
 
 
+async def connect(addresses: str, access: Credentials, user: str) -> Client:
+    """Connects as a service does, or as another user."""
+    address = connection(access.url(addresses, user))
+    return await nats.connect(**address, inbox_prefix=inbox_of(user), reconnect_time_wait=0)
+
+
 async def replica_counts(client: Client) -> set[int]:
-    js = client.jetstream()
-    return {(await js.stream_info(name)).config.num_replicas or 1 for name in NAMES}
+    return {(await jetstream_of(client, name).stream_info(name)).config.num_replicas or 1 for name in NAMES}
 
 
 async def wait_for_consumers_on(client: Client, nodes: int) -> None:
@@ -76,15 +88,19 @@ async def test_streams_buckets_and_consumers_are_on_the_wanted_number_of_nodes(a
     await wait_for_consumers_on(admin, NODES)
 
 
-async def test_streams_on_one_node_get_replicas_and_keep_their_messages(admin: Client) -> None:
-    js = admin.jetstream()
+async def test_streams_on_one_node_get_replicas_and_keep_their_messages(
+    admin: Client, cluster: Cluster, access: Credentials
+) -> None:
     await provision(admin)
     assert await replica_counts(admin) == {1}
+    voice = await connect(cluster.url, access, Service.VOICE)
+    js = jetstream_of(voice, CLIPS.stream.name)
     await (await js.object_store(CLIPS.name)).put("a", b"clip")
     await provision(admin, replicas=NODES)
     assert await replica_counts(admin) == {NODES}
     await wait_for_consumers_on(admin, NODES)
     assert (await (await js.object_store(CLIPS.name)).get("a")).data == b"clip"
+    await voice.close()
 
 
 async def test_provisioning_removes_no_replica(admin: Client) -> None:
@@ -127,9 +143,10 @@ def paused(name: str) -> CampaignPaused:
 async def test_an_appended_event_is_read_at_once_through_every_node(
     admin: Client, cluster: Cluster, access: Credentials
 ) -> None:
+    """A service reads and appends across its account, by each node."""
     await provision(admin, replicas=NODES)
     for node in cluster.nodes.values():
-        client = await nats.connect(**connection(access.url(node.url, ADMIN)))
+        client = await connect(node.url, access, Service.ORCHESTRATOR)
         log, event = EventLog(client, CALLS.name, source="test"), paused(node.name)
         for _ in range(100):
             appended = await log.append(event)
@@ -175,7 +192,7 @@ async def test_followers_and_appends_continue_when_the_leader_is_killed(
     state = (await admin.jetstream().stream_info(CALLS.name)).cluster
     assert state
     leader = cluster.nodes[state.leader or ""]
-    client = await nats.connect(**connection(access.url(leader.url, ADMIN)), reconnect_time_wait=0)
+    client = await connect(leader.url, access, Service.ORCHESTRATOR)
     log, event = EventLog(client, CALLS.name, source="test"), paused("going-on")
     received: list[int] = []
 
@@ -203,10 +220,7 @@ async def test_listeners_on_every_node_lose_nothing_when_the_leader_is_killed(
     cluster: Cluster, admin: Client, access: Credentials
 ) -> None:
     await provision(admin, replicas=NODES)
-    clients = [
-        await nats.connect(**connection(access.url(node.url, ADMIN)), reconnect_time_wait=0)
-        for node in cluster.nodes.values()
-    ]
+    clients = [await connect(node.url, access, Service.EDGE) for node in cluster.nodes.values()]
     log, received = EventLog(admin, CALLS.name, source="test"), [list[int]() for _ in clients]
     filters = ["campaign.*.*"]
 
@@ -244,6 +258,66 @@ async def test_listeners_on_every_node_lose_nothing_when_the_leader_is_killed(
         await client.close()
 
 
+@pytest.mark.timeout(240)
+async def test_a_consumer_across_accounts_loses_nothing_when_its_leader_is_killed(
+    cluster: Cluster, admin: Client, access: Credentials
+) -> None:
+    """What is appended before or after the failure is handled once, and what is appended during it at least once."""
+    await provision(admin, replicas=NODES)
+    await wait_for_consumers_on(admin, NODES)
+    received: list[UUID] = []
+
+    async def on_speech_heard(event: SpeechHeard, _: StoredEvent[SpeechHeard]) -> None:
+        received.append(event.call_id)
+
+    replicas = [
+        await connect_bus(Service.CONVERSATION, access.url(cluster.url, Service.CONVERSATION)) for _ in range(2)
+    ]
+    for replica in replicas:
+        subscribe(replica.broker, CONVERSATION_TURNS, on_speech_heard)
+        await replica.broker.start()
+    edge = await connect(cluster.url, access, Service.EDGE)
+    log, speech = EventLog(edge, CALLS.name, source=Service.EDGE), EXAMPLES[SpeechHeard.event_name]
+
+    async def append(count: int) -> list[UUID]:
+        ids = [uuid4() for _ in range(count)]
+        for call_id in ids:
+            await log.append(speech.model_copy(update={"call_id": call_id}))
+        return ids
+
+    async def settled() -> None:
+        while True:
+            with suppress(NatsError, TimeoutError):  # the consumer has no leader yet
+                if await is_settled(admin, CONVERSATION_TURNS):
+                    return
+            await asyncio.sleep(0.1)
+
+    before = await append(30)
+    await settled()
+    assert sorted(received) == sorted(before)
+    appending = asyncio.create_task(append(200))
+    while len(received) < len(before) + 20:
+        await asyncio.sleep(0.01)
+    state = (await admin.jetstream().consumer_info(CALLS.name, CONVERSATION_TURNS.name)).cluster
+    assert state
+    leader = cluster.nodes[state.leader or ""]
+    leader.kill()
+    during = await appending
+    leader.start()
+    await wait_until_recovered(cluster, admin)
+    await settled()
+    assert set(received) == {*before, *during}
+    assert not set(before) & set(received[len(before) :])
+    handled = len(received)
+    after = await append(30)
+    await settled()
+    assert sorted(received[handled:]) == sorted(after)
+    assert (await admin.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 0
+    for replica in replicas:
+        await replica.broker.stop()
+    await edge.close()
+
+
 async def test_leaving_the_queue_twice_is_harmless(admin: Client, bus_client: Client) -> None:
     await provision(admin, replicas=NODES)
     for client in (admin, bus_client):
@@ -251,4 +325,4 @@ async def test_leaving_the_queue_twice_is_harmless(admin: Client, bus_client: Cl
         sequence = (await client.jetstream().publish(f"queue.joined.{uuid4()}", b"{}")).seq
         for _ in range(2):
             await queue.leave(sequence)
-        assert (await client.jetstream().stream_info(QUEUE.name)).state.messages == 0
+        assert (await jetstream_of(client, QUEUE.name).stream_info(QUEUE.name)).state.messages == 0

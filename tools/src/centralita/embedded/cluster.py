@@ -17,10 +17,10 @@ from typing import IO
 import httpx
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 
 from centralita.embedded.credentials import Credentials
 from centralita.embedded.servers import START_SECONDS, CannotStart, find_program, reserve_port
+from chassis.stream_api import jetstream_of
 from contracts.nats_configuration import configuration
 from contracts.streams import STREAMS
 
@@ -131,14 +131,14 @@ async def wait_until_recovered(cluster: Cluster, client: Client) -> None:
     await asyncio.to_thread(cluster.wait_until_formed)
     async with asyncio.timeout(START_SECONDS):
         while True:
-            if await _all_follow(client.jetstream(timeout=1)):
+            if await _all_follow(client):
                 return
             await asyncio.sleep(0.1)
 
 
-async def _all_follow(js: JetStreamContext) -> bool:
+async def _all_follow(client: Client) -> bool:
     try:
-        infos = [await js.stream_info(stream.name) for stream in STREAMS]
+        infos = [await jetstream_of(client, stream.name, timeout=1).stream_info(stream.name) for stream in STREAMS]
     except (NatsError, TimeoutError):
         return False
     states = [stream.cluster for stream in infos if stream.cluster]
