@@ -171,6 +171,10 @@ async def test_words_interrupt_and_become_a_prompt(simulator: "SimulatedTwilio",
     ]
     assert entry.streams[0].interruptions == [interrupt["utteranceUntilInterrupt"]]
     assert "cycle" not in entry.streams[0].spoken
+    prompted_seconds, *_ = (sound.prompted_seconds for sound in entry.streams[0].sounds)
+    assert prompted_seconds is not None
+    greeting, answer, *_ = entry.streams[0].arrivals
+    assert greeting < prompted_seconds < answer, "the ledger has when the words were sent and their answer arrived"
 
 
 @pytest.mark.parametrize("reports", [True, False])

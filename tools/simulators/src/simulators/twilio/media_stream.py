@@ -1,9 +1,6 @@
 """One bidirectional media stream: Twilio's side of the WebSocket, from the handshake to the end of the stream.
 
-An absolute clock of 20 ms moves both directions: in each step the callee hears the next frame of the playout buffer and
-sends one of its own. The call's time is the number of these frames, so with a speed above 1 the audio runs faster.
-A simulator that is late sends several frames at once, as a network does; above half a simulated second its clock
-stands still.
+In each step of its clock the callee hears the next frame of the playout buffer and sends one of its own.
 
 https://www.twilio.com/docs/voice/twiml/stream
 """
@@ -11,7 +8,6 @@ https://www.twilio.com/docs/voice/twiml/stream
 import asyncio
 import contextlib
 import random
-import time
 
 import aiohttp
 
@@ -23,13 +19,13 @@ from simulators.twilio.key_tones import KeyToneDetector
 from simulators.twilio.ledger import ErrorEntry, UtteranceEntry
 from simulators.twilio.live_callee import LiveCallee
 from simulators.twilio.playout_buffer import PlayoutBuffer
+from simulators.twilio.stream_clock import StreamClock
 from simulators.twilio.stream_connection import StreamConnection, StreamError
 from simulators.twilio.stream_faults import StreamFaults
 from simulators.twilio.stream_hearing import StreamHearing
 from simulators.twilio.stream_ledger import StreamEntry
 from simulators.twilio.stream_messages import Clear, Invalid, Mark, Media, StreamMessages
 
-_MAX_LATE_SECONDS = 0.5
 _CLOSED_BY_SERVER_SECONDS = 1.0
 _CLOSE_TYPES = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.ERROR)
 
@@ -51,8 +47,7 @@ class MediaStream:
         self._buffer = PlayoutBuffer()
         self._hearing = StreamHearing(entry, call)
         self._draw = random.Random(entry.sid)
-        self._frame_count = 0
-        self._origin = 0.0
+        self._clock = StreamClock(entry, call.clock.speed)
         self._stalled: list[str] = []
         self._held_marks: list[str] = []
         self._keys = KeyToneDetector()
@@ -83,7 +78,7 @@ class MediaStream:
             await self._finish(reader, clock)
 
     async def _finish(self, reader: "asyncio.Task[None]", clock: "asyncio.Task[None]") -> None:
-        self._entry.seconds = round(self._frame_count * FRAME_SECONDS, 2)
+        self._entry.seconds = round(self._clock.seconds, 2)
         is_closing = self._entry.closed_by in ("api", "callee", "time_limit")
         clock.cancel()
         await asyncio.wait({clock})
@@ -98,28 +93,18 @@ class MediaStream:
 
     async def _run_clock(self) -> None:
         """Sends `connected`, `start` and a frame each 20 ms. Returns when the connection is closed."""
-        loop = asyncio.get_running_loop()
-        interval = FRAME_SECONDS / self._call.clock.speed
         try:
             await self._connection.send(messages.CONNECTED)
             if self._faults.never_starts:
                 await self._call.clock.sleep(float("inf"))
             await self._connection.send(self._messages.start(self._entry.parameters))
-            self._origin = loop.time()
+            self._clock.start()
             while True:
-                due_at = self._origin + (self._frame_count + 1) * interval
-                late_seconds = loop.time() - due_at
-                if late_seconds * self._call.clock.speed > _MAX_LATE_SECONDS:
-                    self._origin += late_seconds
-                    self._entry.late_seconds += late_seconds
-                await asyncio.sleep(max(0.0, -late_seconds))
-                await self._step()
+                await self._step(await self._clock.next_frame())
         except OSError:
             return
 
-    async def _step(self) -> None:
-        seconds = self._frame_count * FRAME_SECONDS
-        self._frame_count += 1
+    async def _step(self, seconds: float) -> None:
         marks, heard = self._buffer.next_frame()
         await self._return_marks(marks, is_cleared=False)
         if self._callee.hears_keys and (key := self._keys.feed(heard)):
@@ -150,11 +135,11 @@ class MediaStream:
             self._call.entry.add_error_once(31930, "the server reads too slowly: audio is lost", self._entry.url)
         else:
             self._entry.frames_sent += 1
-            await self._send(self._messages.media(audio, round(self._frame_count * FRAME_SECONDS * 1000)))
+            await self._send(self._messages.media(audio, round(self._clock.seconds * 1000)))
 
     async def _send(self, text: str) -> None:
         self._stalled.append(text)
-        if self._faults.stalls(self._now()):
+        if self._faults.stalls(self._clock.now()):
             return
         stalled, self._stalled = self._stalled, []
         for kept in stalled:
@@ -168,7 +153,7 @@ class MediaStream:
                 self._record_close(message)
                 return
             stops_after = self._faults.stops_reading_after_seconds
-            if stops_after is not None and self._now() >= stops_after:
+            if stops_after is not None and self._clock.now() >= stops_after:
                 await asyncio.get_running_loop().create_future()
             self._entry.messages_received += 1
             if message.type is aiohttp.WSMsgType.TEXT:
@@ -186,11 +171,11 @@ class MediaStream:
     async def _receive(self, message: Media | Mark | Clear | Invalid) -> None:
         match message:
             case Media(audio):
-                self._hearing.received_audio(self._now(), len(audio) / RATE)
+                self._hearing.received_audio(self._clock.now(), len(audio) / RATE)
                 if not self._buffer.add(audio):
                     self._warn(31931, "more than ten minutes of audio")
             case Mark(name):
-                self._hearing.received_mark(name, self._now())
+                self._hearing.received_mark(name, self._clock.now())
                 if self._buffer.add_mark(name):
                     await self._return_marks([name], is_cleared=False)
             case Clear():
@@ -201,7 +186,7 @@ class MediaStream:
     async def _clear(self) -> None:
         discarded_seconds = self._buffer.seconds
         marks = self._buffer.clear()
-        self._hearing.cleared(self._now(), discarded_seconds, marks)
+        self._hearing.cleared(self._clock.now(), discarded_seconds, marks)
         await self._return_marks(marks, is_cleared=True)
 
     async def _return_marks(self, names: list[str], *, is_cleared: bool) -> None:
@@ -211,7 +196,7 @@ class MediaStream:
                 return
             names, self._held_marks = self._held_marks[::-1], []
         for name in names:
-            self._hearing.returned_mark(name, self._now(), is_cleared=is_cleared)
+            self._hearing.returned_mark(name, self._clock.now(), is_cleared=is_cleared)
             try:
                 await self._send(self._messages.mark(name))
             except OSError:
@@ -219,8 +204,3 @@ class MediaStream:
 
     def _warn(self, code: int, reason: str) -> None:
         self._call.entry.add_error_once(code, reason, self._entry.url)
-
-    def _now(self) -> float:
-        """Returns the seconds since the stream's start, between two frames too."""
-        # uvloop's time() is that of the loop's last iteration, in whole milliseconds, on the same clock.
-        return max(0.0, (time.monotonic() - self._origin) * self._call.clock.speed) if self._origin else 0.0

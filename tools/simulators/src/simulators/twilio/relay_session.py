@@ -1,8 +1,7 @@
 """One session of ConversationRelay: Twilio's side of the WebSocket, from `setup` to the end of the session.
 
-An absolute clock of 20 ms moves both directions, as that of a media stream. The callee hears our texts as audio, and
-judges by its ear. What it says is transcribed without an error; a signal of attention interrupts nothing if the noun
-says so.
+Its clock is that of a media stream. The callee hears our texts as audio, and judges by its ear. What it says is
+transcribed without an error; a signal of attention interrupts nothing if the noun says so.
 
 https://www.twilio.com/docs/voice/conversationrelay
 """
@@ -20,6 +19,7 @@ from simulators.twilio.ledger import UtteranceEntry
 from simulators.twilio.live_callee import CalleeFrame, LiveCallee
 from simulators.twilio.relay_messages import Digits, End, Invalid, Text
 from simulators.twilio.relay_speech import RelaySpeech
+from simulators.twilio.stream_clock import StreamClock
 from simulators.twilio.stream_connection import StreamConnection, StreamError
 from simulators.twilio.stream_hearing import StreamHearing
 from simulators.twilio.stream_ledger import SoundEntry, StreamEntry
@@ -32,7 +32,6 @@ _INTERRUPT_SECONDS = 0.25
 """How long the callee speaks before it interrupts."""
 _END_OF_SPEECH_SECONDS = 0.7
 """From the last sound of an utterance to its prompt."""
-_MAX_LATE_SECONDS = 0.5
 _CLOSE_TYPES = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.ERROR)
 
 
@@ -57,7 +56,7 @@ class RelaySession:
         self._events = noun.attributes.get("events", "").split()
         self._speech = RelaySpeech("agent", settings.speak, is_interruptible=interruptible not in ("none", "false"))
         self._hearing = StreamHearing(entry, call)
-        self._frames = 0
+        self._clock = StreamClock(entry, call.clock.speed)
         self._sound: SoundEntry | None = None
         self._interrupts_at = self._prompts_at = float("inf")
         self._invalid_in_a_row = 0
@@ -78,31 +77,23 @@ class RelaySession:
             self._entry.closed_by = "callee" if ended.by == "callee" else "time_limit"
             raise
         finally:
-            self._entry.seconds = round(self._frames * FRAME_SECONDS, 2)
+            self._entry.seconds = round(self._clock.seconds, 2)
             for task in (clock, reader):
                 task.cancel()
             await asyncio.wait({clock, reader})
             await self._connection.close()
 
     async def _run_clock(self) -> None:
-        loop, interval = asyncio.get_running_loop(), FRAME_SECONDS / self._call.clock.speed
         if self._faults.never_starts:
             await self._call.clock.sleep(float("inf"))
         await self._send(messages.setup(self._entry.sid, self._call.form("in-progress"), self._entry.parameters))
         for _ in range(self._faults.malformed_messages):
             await self._send('{"type":"undocumented"}')
-        origin = loop.time()
+        self._clock.start()
         while True:
-            late_seconds = loop.time() - origin - (self._frames + 1) * interval
-            if late_seconds * self._call.clock.speed > _MAX_LATE_SECONDS:
-                origin += late_seconds
-                self._entry.late_seconds += late_seconds
-            await asyncio.sleep(max(0.0, -late_seconds))
-            await self._step()
+            await self._step(await self._clock.next_frame())
 
-    async def _step(self) -> None:
-        now = self._frames * FRAME_SECONDS
-        self._frames += 1
+    async def _step(self, now: float) -> None:
         was_speaking = self._speech.is_speaking
         heard, words = self._speech.next_frame()
         if self._speech.is_speaking is not was_speaking:
@@ -145,6 +136,7 @@ class RelaySession:
             self._prompts_at = float("inf")
             await self._report("speaker-events", "clientSpeaking", "off")
             if self._sound is not None:
+                self._sound.prompted_seconds = self._clock.now()
                 await self._send(messages.prompt(self._sound.text, self._noun.attributes.get("language", "en-US")))
                 self._sound = None
 
@@ -197,6 +189,8 @@ class RelaySession:
             return
         self._invalid_in_a_row = 0
         if isinstance(message, Text):
+            if message.token.strip():
+                self._hearing.received(self._clock.now())
             self._speech.add(message)
         elif isinstance(message, Digits):
             for key in message.digits.replace("w", ""):

@@ -24,6 +24,10 @@ class StreamHearing:
     def received_audio(self, seconds: float, length_seconds: float) -> None:
         """Records audio that the server has sent."""
         self._entry.received_seconds += length_seconds
+        self.received(seconds)
+
+    def received(self, seconds: float) -> None:
+        """Records that audio or text of a reply has arrived."""
         if seconds - self._arrived_at >= _MIN_ARRIVAL_PAUSE_SECONDS:
             self._entry.arrivals.append(seconds)
         self._arrived_at = seconds

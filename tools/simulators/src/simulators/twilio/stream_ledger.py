@@ -32,6 +32,7 @@ class SoundEntry:
 
     If the agent was audible at the start, `seconds_to_clear` is the time until the next `clear`, and
     `seconds_to_silence` until the callee hears the agent no more; None if that did not happen in this stream.
+    `prompted_seconds` is when its words were sent in a session of ConversationRelay; None: they were not.
     """
 
     kind: Literal["utterance", "backchannel", "noise"]
@@ -41,6 +42,7 @@ class SoundEntry:
     is_over_agent: bool = False
     seconds_to_clear: float | None = None
     seconds_to_silence: float | None = None
+    prompted_seconds: float | None = None
 
 
 @dataclass
@@ -49,7 +51,8 @@ class StreamEntry:
 
     `frames_sent` are frames of the callee that were sent to the server; `frames_lost` were not, by a fault or because
     the server does not read. `received_seconds` is the agent's audio as received, `played_seconds` as heard.
-    `arrivals` are the times at which audio arrived after a pause of at least 0.3 s in its arrival, between frames too.
+    `arrivals` are the times at which audio, or text in a session of ConversationRelay, arrived after a pause of at
+    least 0.3 s in its arrival, between frames too.
     `heard` are the intervals in which the callee heard audio of the agent. `underruns` are gaps of less than half a
     second in it without a `clear`. `overlap_seconds` is the time in which both spoke. `gap_seconds` is the real time
     since the end of the call's last open stream, `silence_gap_seconds` that from the last sound of the agent in it to
