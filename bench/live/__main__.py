@@ -1,8 +1,9 @@
 """``make bench-live``: live conversations at real time, with a floor in the same run. See docs/performance.md.
 
 For each number of calls, the floor bot and our system hold the same conversations of three turns, one after the other,
-with the same simulated vendors at fixed latencies. Further runs: callees who interrupt, both systems; and of ours alone
-a killed replica, a drained replica, coughs, and a soak. It prints tables and asserts nothing.
+with the same simulated vendors at fixed latencies; ours live, and once more over ConversationRelay. Further runs:
+callees who interrupt, floor and live; and of ours alone a killed replica, a drained replica, coughs, and a soak. It
+prints tables and asserts nothing.
 """
 
 import argparse
@@ -14,16 +15,14 @@ from pathlib import Path
 
 from bench.live.bots import OUR_PROCESSES, Bots, Centralita, running_bots
 from bench.live.endurance import measure_coughs, measure_drain, measure_takeover, soak
-from bench.live.ledger import failures
 from bench.live.processes import separate_cores
 from bench.live.report import print_conditions, print_figures
-from bench.live.run import CALM, INTERRUPTS, TURNS, Figures, barge_in_figures, figures, run
+from bench.live.run import CALM, INTERRUPTS, TURNS, Figures, barge_in_figures, figures, print_failures, run
 
 SIZES = (1, 10, 25, 50, 100)
 RUNS = ("conversations", "barge-in", "coughs", "soak", "takeover", "drain")
 WITH_REPLICAS = ("takeover", "drain")
 BARGE_IN_CALLS, COUGH_CALLS, SOAK_CALLS, TAKEOVER_CALLS, DRAIN_CALLS = 50, 20, 10, 10, 25
-_MAX_SHOWN = 3
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -81,9 +80,7 @@ async def _warm_up(bots: Bots, *, is_separated: bool) -> None:
     if is_separated and not separate_cores(("floor bot", *OUR_PROCESSES)):
         print("one core: nothing can be separated", flush=True)
     for bot in bots.all:
-        ran = await run(bot, bots.control_url, [CALM], ramp_seconds=0)
-        for text in failures(ran.calls, TURNS):
-            print(f"warm-up of {bot.name}: {text}", flush=True)
+        print_failures(bot, await run(bot, bots.control_url, [CALM], ramp_seconds=0))
 
 
 async def _converse(bots: Bots, calls: int) -> dict[str, Figures]:
@@ -91,13 +88,14 @@ async def _converse(bots: Bots, calls: int) -> dict[str, Figures]:
     for bot in bots.all:
         ran = await run(bot, bots.control_url, [CALM] * calls)
         columns[bot.name] = figures(bot, ran, calls)
-        for text in failures(ran.calls, TURNS)[:_MAX_SHOWN]:
-            print(f"{bot.name}: {text}", flush=True)
+        print_failures(bot, ran)
     return columns
 
 
 async def _interrupt(bots: Bots, calls: int) -> dict[str, Figures]:
-    return {bot.name: barge_in_figures(await run(bot, bots.control_url, [INTERRUPTS] * calls)) for bot in bots.all}
+    return {
+        bot.name: barge_in_figures(await run(bot, bots.control_url, [INTERRUPTS] * calls)) for bot in bots.with_audio
+    }
 
 
 async def _extra(bots: Bots, ours: Centralita, arguments: argparse.Namespace, largest: int) -> dict[str, Figures]:

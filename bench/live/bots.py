@@ -1,11 +1,11 @@
-"""The two systems that hold the same conversations: the floor bot, and ours in an embedded run."""
+"""The systems that hold the same conversations: the floor bot, and ours in an embedded run, in its two live modes."""
 
 import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from bench.live.log_events import LogEvents, following
 from bench.live.processes import listening
 from bench.live.stages import Latencies
 from centralita.embedded.system import System, running
-from contracts import call_id_of
+from contracts import ConversationMode, call_id_of
 from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN
 
 STALL_SECONDS = 90.0
@@ -50,6 +50,10 @@ class Bot(Protocol):
 
     async def latencies(self) -> TurnsByNumber:
         """Returns the latencies of all turns since `begin`, by number and turn."""
+        ...
+
+    def ends(self, number: str) -> Sequence[str]:
+        """Returns how the streams of a call ended, as the system itself says."""
         ...
 
 
@@ -94,15 +98,20 @@ class Floor:
             found.setdefault(self._numbers[turn["call_sid"]], {})[turn["turn"]] = turn
         return found
 
+    def ends(self, number: str) -> Sequence[str]:
+        """See `Bot`. The floor has no log."""
+        return ()
+
 
 @dataclass
 class Centralita:
-    """Ours: calls are requested over NATS, and their events are read from the log."""
+    """Ours in one mode: calls are requested over NATS, and their events are read from the log."""
 
     client: Client
     events: LogEvents
     system: System
     name: str = "ours"
+    mode: ConversationMode = ConversationMode.LIVE
     processes: tuple[str, ...] = OUR_PROCESSES
     _numbers: dict[str, str] = field(default_factory=dict)
 
@@ -113,7 +122,7 @@ class Centralita:
 
     async def dial(self, number: str) -> None:
         """See `Bot`."""
-        own = {"campaign_id": "bench-live", "mode": "live", "script_template": conditions.SCRIPT, "variables": {}}
+        own = {"campaign_id": "bench-live", "mode": self.mode, "script_template": conditions.SCRIPT, "variables": {}}
         body = request("conversation", number) | own
         self._numbers[str(call_id_of(str(body["request_id"])))] = number
         await self.client.jetstream(timeout=STALL_SECONDS).publish("call.requested", json.dumps(body).encode())
@@ -126,6 +135,14 @@ class Centralita:
         """See `Bot`."""
         return {number: self.events.latencies[call_id] for call_id, number in self._numbers.items()}
 
+    def ends(self, number: str) -> Sequence[str]:
+        """See `Bot`."""
+        return [end for call_id, one in self._numbers.items() if one == number for end in self.events.ends[call_id]]
+
+    def relaying(self) -> "Centralita":
+        """Returns the same system, which holds its calls over ConversationRelay."""
+        return replace(self, name="relay", mode=ConversationMode.RELAY, _numbers={})
+
 
 @dataclass(frozen=True)
 class Bots:
@@ -136,10 +153,14 @@ class Bots:
     ours: Centralita | None
 
     @property
+    def with_audio(self) -> Sequence[Bot]:
+        """The systems that play the audio of their replies, in the order in which they are measured."""
+        return [self.floor] if self.ours is None else [self.floor, self.ours]
+
+    @property
     def all(self) -> Sequence[Bot]:
-        """The systems in the order in which they are measured."""
-        bots: list[Bot] = [self.floor]
-        return bots if self.ours is None else [*bots, self.ours]
+        """The systems of `with_audio`, and ours with a provider that speaks."""
+        return self.with_audio if self.ours is None else [*self.with_audio, self.ours.relaying()]
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from bench.calls.processes import read_usage
 from bench.console.watching import percentile
 from bench.live import ledger
 from bench.live.bots import Bots, Centralita
-from bench.live.run import CALM, COUGHS, TURNS, Figures, Ran, run
+from bench.live.run import CALM, COUGHS, Figures, Ran, print_failures, run
 from centralita.embedded.processes import SupervisedProcess
 
 LOST, CLOSED_BY_SERVER = 31903, 31921
@@ -39,17 +39,18 @@ async def _without_a_replica(
         end(_busiest(ours))
 
     ran = await run(ours, bots.control_url, [CALM] * calls, during=act)
-    return _takeover_figures(ours, ran, calls, expected_errors)
+    print_failures(ours, ran, expected_errors)
+    return _takeover_figures(ours, ran, expected_errors)
 
 
-def _takeover_figures(ours: Centralita, ran: Ran, calls: int, expected_errors: tuple[int, ...]) -> Figures:
+def _takeover_figures(ours: Centralita, ran: Ran, expected_errors: tuple[int, ...]) -> Figures:
     to_stream, to_sound = ledger.gaps(ran.calls)
     found: Figures = {"calls that were taken over": len(to_stream)}
     for name, values in (("gap between streams", to_stream), ("gap between sounds", to_sound)):
         found |= {f"{name}, ms p50": percentile(values, 0.5) * 1000, f"{name}, ms p95": percentile(values, 0.95) * 1000}
     found["turns answered twice"] = ours.events.answered_twice()
     found["calls that went on in turns"] = ours.events.total("telephony.media_degraded")
-    found["failed calls"] = len(ledger.failures(ran.calls, TURNS, expected_errors)) + calls - len(ran.calls)
+    found["failed calls"] = len(ran.failures(expected_errors))
     return found
 
 
@@ -74,13 +75,14 @@ async def measure_coughs(bots: Bots, ours: Centralita, calls: int) -> Figures:
     """Lets a tenth of the callees cough during each reply: the agent pauses and goes on."""
     coughing = max(1, round(calls * _COUGHING_SHARE))
     ran = await run(ours, bots.control_url, [COUGHS] * coughing + [CALM] * (calls - coughing))
+    print_failures(ours, ran)
     noises = [sound for stream in ledger.streams(ran.calls) for sound in stream["sounds"] if sound["kind"] == "noise"]
     return {
         "coughs over the agent": sum(1 for one in noises if one["is_over_agent"]),
         "replies that paused": ours.events.pauses.total(),
         "replies that went on": ours.events.resumes.total(),
         "interruptions": ours.events.total("speech.interrupted"),
-        "failed calls": len(ledger.failures(ran.calls, TURNS)) + calls - len(ran.calls),
+        "failed calls": len(ran.failures()),
     }
 
 
@@ -88,14 +90,16 @@ async def soak(bots: Bots, ours: Centralita, calls: int, minutes: float) -> Figu
     """Holds waves of conversations for so many minutes, and reads the memory after each wave."""
     loop = asyncio.get_running_loop()
     sizes: list[Mapping[str, int]] = []
-    began_at, failed = loop.time(), 0
+    began_at, failed, late = loop.time(), 0, 0.0
     while not sizes or loop.time() - began_at < minutes * 60:
         ran = await run(ours, bots.control_url, [CALM] * calls)
-        failed += len(ledger.failures(ran.calls, TURNS)) + calls - len(ran.calls)
+        failed, late = failed + len(ran.failures()), late + ledger.late_seconds(ran.calls)
+        print_failures(ours, ran)
         await asyncio.sleep(1)  # what a call leaves behind is freed
         sizes.append(read_usage().resident_bytes)
         print(f"wave {len(sizes)}: voice {sizes[-1]['voice'] / 1e6:.1f} MB", flush=True)
     found: Figures = {"waves": len(sizes), "calls": len(sizes) * calls, "failed calls": failed}
+    found["seconds by which the simulator was late"] = late
     for name in ours.processes:
         found[f"memory of {name}, MB after the first wave"] = sizes[0][name] / 1e6
         found[f"memory of {name}, MB after the last wave"] = sizes[-1][name] / 1e6

@@ -22,7 +22,9 @@ from aiohttp import web
 from bench.live import floor_model
 from bench.live.floor_call import FloorCall, Turn
 
-SPEECH_PATH = "/v1/text-to-speech/floor/multi-stream-input?output_format=ulaw_8000&model_id=eleven_flash_v2_5"
+_SPEECH_QUERY = "output_format=ulaw_8000&model_id=eleven_flash_v2_5&inactivity_timeout=180"
+"""The longest time without a text that the vendor allows: 20 s pass between two replies when the simulator is late."""
+SPEECH_PATH = f"/v1/text-to-speech/floor/multi-stream-input?{_SPEECH_QUERY}"
 TRANSCRIPTION_PATH = "/v1/speech-to-text/realtime?model_id=scribe_v2_realtime&audio_format=ulaw_8000"
 _HEADERS = {"xi-api-key": "simulated-key"}
 
@@ -35,6 +37,7 @@ class FloorBot:
         self._model_url = model_url
         self._vendor_url = "ws" + elevenlabs_url.removeprefix("http")
         self._turns: list[Turn] = []
+        """Those of the streams that began since `forget`. A stream that goes on keeps its own list."""
         self._open = self._ended = 0
         self.url = ""
 
@@ -57,16 +60,17 @@ class FloorBot:
         telephone = web.WebSocketResponse(compress=False, max_msg_size=64 * 1024)
         await telephone.prepare(request)
         self._open += 1
+        turns = self._turns
         try:
             async with (
                 self._http.ws_connect(self._vendor_url + TRANSCRIPTION_PATH, headers=_HEADERS) as transcriber,
                 self._http.ws_connect(self._vendor_url + SPEECH_PATH, headers=_HEADERS) as synthesizer,
             ):
                 sentences = partial(floor_model.sentences, self._http, self._model_url)
-                await FloorCall(telephone, transcriber, synthesizer, sentences, self._turns).run()
+                await FloorCall(telephone, transcriber, synthesizer, sentences, turns).run()
         finally:
             self._open -= 1
-            self._ended += 1
+            self._ended += turns is self._turns
         return telephone
 
     async def calls(self, request: web.Request) -> web.Response:
@@ -75,9 +79,8 @@ class FloorBot:
         return web.json_response({"open": self._open, "ended": self._ended, "turns": turns})
 
     async def forget(self, request: web.Request) -> web.Response:
-        """Forgets all turns and streams that have ended."""
-        self._turns.clear()
-        self._ended = 0
+        """Forgets all turns and streams. A stream that is still open is not counted when it ends."""
+        self._turns, self._ended = [], 0
         return web.Response(status=204)
 
 

@@ -6,16 +6,21 @@ from typing import Any
 
 Entry = Mapping[str, Any]
 """A call of the simulator's ledger (`simulators.twilio.ledger.CallEntry`)."""
+RELAY = "ConversationRelay"
 MAX_RESPONSE_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
 class Response:
-    """One turn of a callee: `seconds` from its last voiced frame until the first audio of the reply arrived."""
+    """One turn of a callee: `seconds` from its last voiced frame until the first audio of the reply arrived.
+
+    `is_text`: from its words as a text until the first text of the reply, in a session of ConversationRelay.
+    """
 
     call_sid: str
     turn: int
     seconds: float | None
+    is_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,20 @@ def responses(call: Entry) -> list[Response]:
     """
     found: list[Response] = []
     for stream in call["streams"]:
+        is_text = stream["kind"] == RELAY
         utterances = [sound for sound in stream["sounds"] if sound["kind"] == "utterance"]
         ends = [sound["start_seconds"] for sound in utterances[1:]] + [stream["seconds"] + 1]
         for sound, next_at in zip(utterances, ends, strict=False):  # without an utterance, one end remains
-            over_at = sound["start_seconds"] + sound["seconds"]
-            after = (one for one in stream["arrivals"] if over_at <= one < min(next_at, over_at + MAX_RESPONSE_SECONDS))
-            first = next(after, None)
-            seconds = None if first is None else first - over_at
-            found.append(Response(call["sid"], len(found) + 1, seconds))
+            over_at = sound["prompted_seconds"] if is_text else sound["start_seconds"] + sound["seconds"]
+            seconds = None if over_at is None else _first_after(stream["arrivals"], over_at, next_at)
+            found.append(Response(call["sid"], len(found) + 1, seconds, is_text))
     return found
+
+
+def _first_after(arrivals: Sequence[float], over_at: float, next_at: float) -> float | None:
+    """Returns the seconds from `over_at` until the first arrival before `next_at`."""
+    until = min(next_at, over_at + MAX_RESPONSE_SECONDS)
+    return next((one - over_at for one in arrivals if over_at <= one < until), None)
 
 
 def stops(calls: Sequence[Entry]) -> list[Stop]:
@@ -65,19 +75,29 @@ def gaps(calls: Sequence[Entry]) -> tuple[list[float], list[float]]:
     return to_stream, to_sound
 
 
-def failures(calls: Sequence[Entry], turns: int, expected_errors: Collection[int] = ()) -> list[str]:
-    """Returns why calls are failures: too few turns with a reply, or an error of the network. One text a call."""
-    return [text for call in calls if (text := _failure(call, turns, expected_errors)) is not None]
+def failures(calls: Sequence[Entry], turns: int, expected_errors: Collection[int] = ()) -> dict[str, str]:
+    """Returns why calls are failures, by number: too few turns with a reply, or an error of the network."""
+    found = ((call["to"], _failure(call, turns, expected_errors)) for call in calls)
+    return {number: text for number, text in found if text is not None}
 
 
 def _failure(call: Entry, turns: int, expected_errors: Collection[int]) -> str | None:
     if errors := [error for error in call["errors"] if error["code"] not in expected_errors]:
         error = errors[0]
-        return f"{call['to']}: error {error['code']}, {error['reason']}"
+        return f"error {error['code']}, {error['reason']}{_ends(call)}"
     answered = [one for one in responses(call) if one.seconds is not None]
     if call["status"] != "completed" or len(answered) < turns:
-        return f"{call['to']}: {call['status']}, {len(answered)} of {turns} turns have a reply"
+        return f"{call['status']}, {len(answered)} of {turns} turns have a reply{_ends(call)}"
     return None
+
+
+def _ends(call: Entry) -> str:
+    """Returns how each stream ended, and whether the simulator stood still in it: then the machine was too slow."""
+    found = ""
+    for one in call["streams"]:
+        late = f", {one['late_seconds']:.1f} s of them late" if one["late_seconds"] else ""
+        found += f"; stream of {one['seconds']:.0f} s{late}, ended by {one['closed_by']}"
+    return found
 
 
 def minutes(calls: Sequence[Entry]) -> float:

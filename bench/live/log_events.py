@@ -34,6 +34,7 @@ class LogEvents:
     """Events since the start. `latencies`: by call and turn, as `contracts.TurnLatencies` names them.
 
     `counts`: how many events of each type a call has. `statuses`: the final status of each call that has ended.
+    `ends`: why each of its streams ended, and why it went on in turns.
     """
 
     latencies: dict[str, dict[int, dict[str, float | None]]] = field(default_factory=lambda: defaultdict(dict))
@@ -42,11 +43,12 @@ class LogEvents:
     pauses: Counter[str] = field(default_factory=Counter)
     resumes: Counter[str] = field(default_factory=Counter)
     statuses: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def clear(self) -> None:
         """Forgets all events."""
-        for one in (self.latencies, self.counts, self.replies, self.pauses, self.resumes, self.statuses):
+        for one in (self.latencies, self.counts, self.replies, self.pauses, self.resumes, self.statuses, self.ends):
             one.clear()
 
     def total(self, event_name: str) -> int:
@@ -96,6 +98,8 @@ class LogEvents:
                 self.resumes[call_id] += document.get("resumes", 0)
             case "generated":
                 self.replies[call_id][document["turn"]] += 1
+            case "media_closed" | "media_lost" | "media_degraded":
+                self.ends[call_id].append(f"{fact.removeprefix('media_')}: {document['reason']}")
 
 
 @asynccontextmanager

@@ -10,6 +10,8 @@ from bench.calls.report import machine
 from bench.live import conditions
 from bench.live.run import Figures
 
+FLOOR = "floor"
+_WIDTH = 150
 TARGETS = {
     "hops together, ms p50": "≤ floor + 2",
     "hops together, ms p95": "≤ floor + 5",
@@ -23,7 +25,7 @@ TARGETS = {
     "turns answered twice": "0",
     "interruptions of coughs": "0",
 }
-"""The targets of the issue, for 50 calls on one core."""
+"""The targets of the issue, for 50 live calls on one core."""
 
 
 def print_conditions() -> None:
@@ -38,19 +40,19 @@ def print_conditions() -> None:
 
 
 def print_figures(title: str, columns: Mapping[str, Figures]) -> None:
-    """Prints figures in rows; with the columns floor and ours, also their difference and their ratio."""
+    """Prints figures in rows; beside a floor, also the difference to it and the ratio of each other column."""
     table = Table(title=title, title_justify="left")
     table.add_column("figure", no_wrap=True)
-    compared = list(columns) == ["floor", "ours"]
-    for label in (*columns, *(("ours - floor", "ours / floor") if compared else ()), "target"):
+    compared = [label for label in columns if label != FLOOR and FLOOR in columns]
+    differences = [text for label in compared for text in (f"{label} - {FLOOR}", f"{label} / {FLOOR}")]
+    for label in (*columns, *differences, "target"):
         table.add_column(label, justify="right")
     for name in dict.fromkeys(name for one in columns.values() for name in one):
-        values = [one.get(name) for one in columns.values()]
-        cells = [_text(value) for value in values]
-        if compared:
-            cells += _compared(*values)
+        cells = [_text(one.get(name)) for one in columns.values()]
+        for label in compared:
+            cells += _compared(columns[FLOOR].get(name), columns[label].get(name))
         table.add_row(name, *cells, TARGETS.get(name, ""))
-    Console(width=120).print(table)
+    Console(width=_WIDTH).print(table)
 
 
 def _compared(floor: float | None, ours: float | None) -> list[str]:

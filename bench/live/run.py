@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -20,8 +20,9 @@ TURNS = len(conditions.PHRASES)
 CALM, INTERRUPTS, COUGHS = "dictates", "interrupts", "coughs"
 """Behaviours of the simulated callees. The first one never interrupts; its phrases have no number here."""
 _SAMPLE_SECONDS = 0.5
-_LAST_STATUS_SECONDS = 0.5
-"""The floor has ended a call when its stream is closed; the network then sets the last status."""
+_LAST_STATUS_SECONDS = 30.0
+_ENDED = ("completed", "busy", "failed", "no-answer", "canceled")
+_MAX_SHOWN = 3
 Figures = dict[str, float]
 FRESH_NUMBERS: Iterator[str] = numbers("unanswered")
 """No number is called twice: the log would take the provider's ids of a second call for repetitions."""
@@ -29,12 +30,17 @@ FRESH_NUMBERS: Iterator[str] = numbers("unanswered")
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run has shown. By process: its CPU seconds, and by how much its memory grew at most."""
+    """What a run has shown. By process: its CPU seconds, and by how much its memory grew at most.
 
+    `ends`: by number, how the streams of its call ended, as the system says.
+    """
+
+    numbers: Sequence[str]
     calls: Sequence[ledger.Entry]
     latencies: TurnsByNumber
     cpu_seconds: Mapping[str, float]
     peak_bytes: Mapping[str, int]
+    ends: Mapping[str, Sequence[str]]
 
     def hops(self) -> list[stages.Hops]:
         """Returns the hops of all turns that have a reply and reported latencies."""
@@ -44,6 +50,12 @@ class Ran:
             for response in ledger.responses(call)
         ]
         return [one for one in found if one is not None]
+
+    def failures(self, expected_errors: Collection[int] = ()) -> list[str]:
+        """Returns why calls have failed, one text for each."""
+        undialled = set(self.numbers) - {call["to"] for call in self.calls}
+        found = dict.fromkeys(undialled, "not dialled") | ledger.failures(self.calls, TURNS, expected_errors)
+        return [f"{number}: {'; '.join([text, *self.ends.get(number, ())])}" for number, text in found.items()]
 
 
 async def run(
@@ -69,7 +81,6 @@ async def run(
         try:
             await _dial(bot, wanted, ramp_seconds)
             await bot.wait()
-            await asyncio.sleep(_LAST_STATUS_SECONDS)
         finally:
             for task in (sampling, acting):
                 if task is not None:
@@ -77,9 +88,23 @@ async def run(
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
         used = read_usage().since(before)
-        calls = (await http.get(f"{control_url}/_simulator/ledger")).json()["calls"]
+        calls = await _ended_calls(http, control_url)
     growth = {name: size - before.resident_bytes.get(name, 0) for name, size in peak.items()}
-    return Ran(calls, await bot.latencies(), used, growth)
+    return Ran(wanted, calls, await bot.latencies(), used, growth, {number: bot.ends(number) for number in wanted})
+
+
+async def _ended_calls(http: httpx.AsyncClient, control_url: str) -> list[ledger.Entry]:
+    """Returns the ledger when each call has its last status: the network sets it after a system has ended the call.
+
+    After `_LAST_STATUS_SECONDS`, as it is.
+    """
+    clock = asyncio.get_running_loop().time
+    until = clock() + _LAST_STATUS_SECONDS
+    while True:
+        calls: list[ledger.Entry] = (await http.get(f"{control_url}/_simulator/ledger")).json()["calls"]
+        if all(call["status"] in _ENDED for call in calls) or clock() > until:
+            return calls
+        await asyncio.sleep(_SAMPLE_SECONDS)
 
 
 async def _dial(bot: Bot, wanted: Sequence[str], ramp_seconds: float) -> None:
@@ -112,7 +137,7 @@ def figures(bot: Bot, ran: Ran, calls: int) -> Figures:
     found: Figures = {}
     hops = ran.hops()
     for stage, (median, high) in stages.milliseconds(hops).items():
-        name = "hops together" if stage == "total" else f"hops: {stage}"
+        name = "hops together" if stage == "total" else f"hops: {stage.replace('_', ' ')}"
         found |= {f"{name}, ms p50": median, f"{name}, ms p95": high}
     minutes = ledger.minutes(ran.calls)
     if minutes:
@@ -123,10 +148,17 @@ def figures(bot: Bot, ran: Ran, calls: int) -> Figures:
         found[f"memory of {name}, MB per call"] = ran.peak_bytes.get(name, 0) / 1e6 / calls
     found["memory together, MB per call"] = sum(ran.peak_bytes.get(name, 0) for name in bot.processes) / 1e6 / calls
     found["turns measured"] = len(hops)
-    found["underruns"] = ledger.underruns(ran.calls)
-    found["failed calls"] = len(ledger.failures(ran.calls, TURNS)) + calls - len(ran.calls)
+    if not any(stream["kind"] == ledger.RELAY for stream in ledger.streams(ran.calls)):  # there, the provider speaks
+        found["underruns"] = ledger.underruns(ran.calls)
+    found["failed calls"] = len(ran.failures())
     found["seconds by which the simulator was late"] = ledger.late_seconds(ran.calls)
     return found
+
+
+def print_failures(bot: Bot, ran: Ran, expected_errors: Collection[int] = ()) -> None:
+    """Prints why calls have failed, at most `_MAX_SHOWN` of them."""
+    for text in ran.failures(expected_errors)[:_MAX_SHOWN]:
+        print(f"{bot.name}: {text}", flush=True)
 
 
 def barge_in_figures(ran: Ran) -> Figures:

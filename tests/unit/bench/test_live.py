@@ -7,19 +7,21 @@ import pytest
 from bench.live import conditions, ledger
 from bench.live.log_events import LogEvents
 from bench.live.report import print_figures
+from bench.live.run import Ran
 from bench.live.stages import hops, milliseconds
 
 from voice.domain.live.turn_policy import TurnPolicy, turn_over_seconds
 
 
 def sound(start: float, seconds: float, kind: str = "utterance", **further: Any) -> dict[str, Any]:
-    fields = {"is_over_agent": False, "seconds_to_clear": None, "seconds_to_silence": None}
+    fields = {"is_over_agent": False, "seconds_to_clear": None, "seconds_to_silence": None, "prompted_seconds": None}
     return {"kind": kind, "start_seconds": start, "seconds": seconds, **fields, **further}
 
 
 def stream(**further: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {"seconds": 30.0, "sounds": [], "arrivals": [], "underruns": 0, "late_seconds": 0.0}
-    return {**fields, "gap_seconds": None, "silence_gap_seconds": None, **further}
+    ends = {"kind": "Stream", "closed_by": "server", "gap_seconds": None, "silence_gap_seconds": None}
+    return {**fields, **ends, **further}
 
 
 def call(*streams: dict[str, Any], **further: Any) -> dict[str, Any]:
@@ -52,13 +54,35 @@ def test_turns_are_counted_through_all_streams_of_a_call() -> None:
 def test_a_call_with_a_turn_without_a_reply_or_with_an_error_is_a_failure() -> None:
     good = stream(sounds=[sound(1.0, 1.0)], arrivals=[2.5])
     lost = {"code": 31903, "reason": "connection lost"}
-    calls = [call(good), call(good, errors=[lost]), call(stream(sounds=[sound(1.0, 1.0)])), call(good, status="failed")]
-    assert ledger.failures(calls, 1) == [
-        "+12125550123: error 31903, connection lost",
-        "+12125550123: completed, 0 of 1 turns have a reply",
-        "+12125550123: failed, 1 of 1 turns have a reply",
+    late = stream(sounds=[sound(1.0, 1.0)], late_seconds=8.94, seconds=22.0, closed_by="callee")
+    calls = [call(good), call(good, to="1", errors=[lost]), call(late, to="2"), call(good, to="3", status="failed")]
+    assert ledger.failures(calls, 1) == {
+        "1": "error 31903, connection lost; stream of 30 s, ended by server",
+        "2": "completed, 0 of 1 turns have a reply; stream of 22 s, 8.9 s of them late, ended by callee",
+        "3": "failed, 1 of 1 turns have a reply; stream of 30 s, ended by server",
+    }
+    assert list(ledger.failures(calls, 1, expected_errors=(31903,))) == ["2", "3"]
+
+
+def test_a_failure_is_shown_with_what_the_system_says_of_its_streams() -> None:
+    silent = call(stream(sounds=[sound(1.0, 1.0)]))
+    ran = Ran(["+12125550123", "+12125550124"], [silent], {}, {}, {}, {"+12125550123": ["closed: stalled"]})
+    assert ran.failures() == [
+        "+12125550124: not dialled",
+        "+12125550123: completed, 0 of 3 turns have a reply; stream of 30 s, ended by server; closed: stalled",
     ]
-    assert len(ledger.failures(calls, 1, expected_errors=(31903,))) == 2
+
+
+def test_a_response_over_conversation_relay_begins_with_the_words_that_were_sent() -> None:
+    sounds = [sound(5.0, 2.0, prompted_seconds=7.72), sound(12.0, 1.0)]
+    entry = call(stream(kind="ConversationRelay", sounds=sounds, arrivals=[0.1, 7.94, 14.0]))
+    assert [one.seconds for one in ledger.responses(entry)] == [pytest.approx(0.22), None], "never sent: no response"
+    [first, _] = ledger.responses(entry)
+    found = hops(first, {"log_seconds": 0.002, "first_sentence_seconds": 0.208})
+    assert found is not None
+    assert found.log_and_model == pytest.approx(0.01)
+    assert found.lines == pytest.approx(0.01)
+    assert milliseconds([found]).keys() == {"log", "model", "log_and_model", "lines"}, "the provider does the rest"
 
 
 def test_only_utterances_over_the_agent_are_interruptions() -> None:
@@ -78,8 +102,11 @@ def test_hops_are_what_remains_without_policy_and_vendors() -> None:
     found = hops(ledger.Response("CA1", 1, 0.816), latencies)
     assert found is not None
     assert found.total == pytest.approx(0.816 - 0.502 - 0.2 - 0.1)
+    assert found.synthesis is not None
+    assert found.playout is not None
     parts = found.log + found.model + found.synthesis + found.playout + found.lines
     assert parts == pytest.approx(found.total), "the stages together are the hops"
+    assert found.log_and_model == pytest.approx(found.log + found.model)
     assert found.endpoint == pytest.approx(0.002)
     assert milliseconds([found])["playout"] == pytest.approx((2.0, 2.0))
 
@@ -103,9 +130,12 @@ def test_events_of_the_log_are_collected_by_call_and_turn() -> None:
     events.add("speech.played.a", json.dumps({"turn": 2}).encode())
     events.add("reply.generated.a", json.dumps({"turn": 1}).encode())
     events.add("reply.generated.a", json.dumps({"turn": 1}).encode())
+    events.add("telephony.media_closed.a", json.dumps({"reason": "stalled"}).encode())
+    events.add("telephony.media_degraded.a", json.dumps({"reason": "synthesis"}).encode())
     events.add("call.concluded.a.completed", b"{}")
     assert events.latencies["a"] == {1: {"log_seconds": 0.001}, 2: {}}
     assert (events.total("speech.heard"), events.answered_twice()) == (1, 1)
+    assert events.ends["a"] == ["closed: stalled", "degraded: synthesis"]
     assert (events.pauses.total(), events.resumes.total(), events.statuses) == (1, 1, {"a": "completed"})
 
 
@@ -117,7 +147,9 @@ def test_the_policy_of_voice_ends_each_phrase_after_the_silence_of_the_floor() -
 
 
 def test_ours_is_compared_with_the_floor(capsys: pytest.CaptureFixture[str]) -> None:
-    print_figures("3 calls", {"floor": {"underruns": 0.0, "lines": 2.5}, "ours": {"underruns": 1.0, "lines": 3.75}})
+    relay = {"lines": 5.0}
+    columns = {"floor": {"underruns": 0.0, "lines": 2.5}, "ours": {"underruns": 1.0, "lines": 3.75}, "relay": relay}
+    print_figures("3 calls", columns)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
-    assert ["underruns", "0", "1", "1", "", "≤ floor"] in rows
-    assert ["lines", "2.5", "3.8", "1.2", "1.5", ""] in rows
+    assert ["underruns", "0", "1", "", "1", "", "", "", "≤ floor"] in rows
+    assert ["lines", "2.5", "3.8", "5", "1.2", "1.5", "2.5", "2", ""] in rows
