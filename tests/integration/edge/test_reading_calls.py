@@ -82,6 +82,7 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
         "variables": {"name": "Ana"},
         "language": "es",
         "mode": "turn_based",
+        "has_tools": False,
         "key_name": None,
         "metadata": {},
         "error_message": None,
@@ -97,13 +98,13 @@ async def test_a_dialled_call_shows_its_attempts_and_the_providers_id(
     report = {"call_id": talking.call_id, "attempt": 3, "status": TelephonyStatus.COMPLETED}
     await calls.append(TelephonyStatusReported.model_validate({**report, "provider_call_id": "CA3"}))
     ended_at = datetime.now(UTC)
-    ended = {"status": CallStatus.COMPLETED, "attempt": 3, "undialled_attempts": 1, "due_at": None}
+    ended = {"status": CallStatus.COMPLETED, "attempt": 3, "undialled_attempts": 1, "due_at": None, "has_tools": True}
     await orchestrator.move(talking.call_id, **ended, ended_at=ended_at, duration_seconds=31, reason="confirmed")
 
     shown = (await api.get(f"/api/v1/calls/{talking.call_id}")).json()
 
     assert (shown["status"], shown["duration"], shown["twilio_sid"]) == ("completed", 31, "CA3")
-    assert (shown["attempts"], shown["retry_attempts"]) == (3, 1)
+    assert (shown["attempts"], shown["retry_attempts"], shown["has_tools"]) == (3, 1, True)
     assert (shown["reason"], shown["error_message"]) == ("confirmed", None)
     assert datetime.fromisoformat(shown["updated_at"]) >= ended_at
 

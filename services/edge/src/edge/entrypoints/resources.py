@@ -78,6 +78,7 @@ class CallResource(BaseModel):
     variables: dict[str, str]
     language: str
     mode: ConversationMode = Field(description="how the conversation is held")
+    has_tools: bool = Field(description="whether its campaign had tools of the model when the call was created")
     purpose: Purpose | None = Field(description="why the person is called; null: unknown")
     time_zone: str | None = Field(description="IANA time zone of the callee; null: that of the number")
     consent_at: datetime | None = Field(description="when the person consented to be called; null: not known")
@@ -138,6 +139,7 @@ class CallResource(BaseModel):
             variables=call.variables,
             language=call.language,
             mode=call.mode,
+            has_tools=call.has_tools,
             purpose=call.purpose,
             time_zone=call.time_zone,
             consent_at=call.consent_at,
