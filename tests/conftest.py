@@ -1,11 +1,14 @@
 """Real servers for the tests: containers if a Docker engine answers, otherwise embedded servers."""
 
 import asyncio
+import gc
 import os
 import re
 import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+import warnings
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -38,6 +41,7 @@ for name, key in TEST_KEYS.items():
 COMPOSE = Path(__file__).parents[1] / "docker-compose.yml"
 START_SECONDS = 60
 SHARED_FOLDERS = ("observability", "browser")
+_HAS_FAILED = pytest.StashKey[bool]()
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -55,6 +59,33 @@ class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
     """Distributes the tests with `--dist loadgroup`."""
     return FileScheduling(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Notes that a test has failed, for `pytest_runtest_protocol`."""
+    report = yield
+    item.stash[_HAS_FAILED] = item.stash.get(_HAS_FAILED, False) or report.failed
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Frees what a failed test has left open, such as a connection.
+
+    Python keeps the frames of the last exception, and pytest forgets it at the call of the next test. So the warning of
+    a connection that was not closed would come in the next test or a later one, and fail it, too.
+    """
+    result = yield
+    if item.stash.get(_HAS_FAILED, False):
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+            sys.__dict__.pop(name, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()
+    return result
 
 
 @pytest.fixture(autouse=True)
