@@ -29,16 +29,15 @@ async def begin(live: LiveSystem, kind: str, person: str, *, mode: str, more: tu
     """Requests a call of a campaign whose person behaves so, and whose callee asks for a person."""
     settings = {"talk_seconds": 4.0}
     await live.control_put(f"callees/{PERSONS[kind]}", {"behaviours": [person], "settings": settings})
-    return await live.begin("human", _callee(mode, *more), campaign_id=kind, mode=mode)
+    return await live.begin("human", _callee(*more), campaign_id=kind, mode=mode)
 
 
-def _callee(mode: str, *more: str) -> Mapping[str, Any]:
-    """Returns the settings of a callee, who in turns lets the transfer begin by words after the announcement.
+def _callee(*more: str) -> Mapping[str, Any]:
+    """Returns the settings of a callee who waits for the transfer.
 
-    On a stream, the callee waits for that: it does not take “one moment” for the whole answer of a slow model.
+    It does not take “one moment” for the whole answer of a slow model.
     """
-    patience = {} if mode == "turn_based" else {"delay_seconds": 5.0}
-    return {"phrases": (ASKS, "All right.", *more), "at_seconds": NEVER, **patience}
+    return {"phrases": (ASKS, "All right.", *more), "at_seconds": NEVER, "delay_seconds": 5.0}
 
 
 def leg(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -106,7 +105,7 @@ async def test_a_callee_who_is_not_connected_comes_back_to_the_agent(
 
 async def test_a_transfer_survives_the_processes_that_began_it(live: LiveSystem) -> None:
     await live.control_put(f"callees/{PERSONS['cold']}", {"behaviours": ["human"], "settings": {"talk_seconds": 20.0}})
-    call_id = await live.begin("human", _callee("turn_based"), campaign_id="cold", mode="turn_based")
+    call_id = await live.begin("human", _callee(), campaign_id="cold", mode="turn_based")
     await live.until(call_id, "telephony.transfer_answered")
     for name in ("edge", "call-orchestrator"):
         live.system.services[name].kill()

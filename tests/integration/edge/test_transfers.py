@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from tests.builders.turns import a_reply
 
 from chassis.event_log import EventLog
 from contracts import (
@@ -63,6 +64,30 @@ async def test_a_person_is_dialled_from_the_number_of_the_line_and_the_end_close
     [event] = await stored(calls, talking, TransferEnded)
     assert isinstance(event, TransferEnded)
     assert (event.status, event.seconds) == (TransferStatus.COMPLETED, 61)
+
+
+async def test_the_redirect_after_the_announcement_dials_the_person(
+    twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", calls: EventLog
+) -> None:
+    path = await announced(calls, orchestrator, talking)
+    await calls.append(a_reply(talking.call_id, 1, "Le paso con ventas."))
+    for _ in range(2):
+        dialled = await twilio(f"/twilio/say/{path}/1?from=1", From=OWN)
+        assert f">{PERSON}</Number>" in dialled.text
+    assert (await twilio(f"/twilio/say/{path}/1?from=1", signature="bm8=", From=OWN)).status_code == 403
+    [started] = await stored(calls, talking, TransferStarted)
+    assert isinstance(started, TransferStarted)
+    assert started.words == ""
+
+
+async def test_words_that_come_first_begin_the_transfer_and_are_kept(
+    twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", calls: EventLog
+) -> None:
+    path = await announced(calls, orchestrator, talking)
+    assert f">{PERSON}</Number>" in (await twilio(f"/twilio/gather/{path}/2", SpeechResult="Vale.", From=OWN)).text
+    [started] = await stored(calls, talking, TransferStarted)
+    assert isinstance(started, TransferStarted)
+    assert started.words == "Vale."
 
 
 async def test_a_person_hears_the_summary_and_a_refusal_returns_the_callee_to_the_agent(

@@ -7,6 +7,7 @@ from contextlib import aclosing
 import httpx
 import pytest
 from starlette.applications import Starlette
+from tests.builders.turns import a_reply
 from tests.fakes.voice import FakeSpokenFallback
 from tests.integration.voice.conftest import RequestAudio, StartCall, failures, fallback_count
 
@@ -18,6 +19,9 @@ from contracts import (
     HangupReason,
     SpeechFallback,
     SpeechHeard,
+    TransferKind,
+    TransferRequested,
+    TransferStarted,
 )
 from simulators.faults import FaultRule
 from simulators.server import Simulators
@@ -109,6 +113,55 @@ async def test_the_remainder_of_a_turn_is_spoken_on_its_line(
     assert FrameCutter().feed(audio) == audio != b""
     await until_requested(spoken_fallback)
     assert spoken_fallback.requests == [("CA1", event.call_id, 1, 1, 1, before.sequence)], "the edge reads from there"
+
+
+async def announce(calls: EventLog, event: CallStatusChanged, turn: int) -> None:
+    """A transfer is requested in a turn, and the reply of the first turn is complete."""
+    place = {"call_id": event.call_id, "attempt": 1, "turn": turn}
+    await calls.append(
+        TransferRequested(**place, destination="desk", kind=TransferKind.COLD, phone_number="+12125550145")
+    )
+    await calls.append(a_reply(event.call_id, 1, " ".join(TEXTS)).model_copy(update={"sentences": len(TEXTS)}))
+
+
+async def test_a_reply_that_announces_a_transfer_is_handed_over_when_it_was_heard(
+    media: httpx.AsyncClient, calls: EventLog, event: CallStatusChanged, spoken_fallback: FakeSpokenFallback
+) -> None:
+    await announce(calls, event, 1)
+    await listen(media, event)
+    await until_requested(spoken_fallback)
+    assert spoken_fallback.requests == [("CA1", event.call_id, 1, 1, len(TEXTS), 0)]
+
+
+async def test_a_reply_before_that_of_a_transfer_is_not_handed_over(
+    player: TurnPlayer, calls: EventLog, event: CallStatusChanged
+) -> None:
+    async def write(_: bytes) -> None:
+        pass
+
+    await announce(calls, event, 2)
+    assert await player.play(await player.open(TurnId(event.call_id, 1, 1)), write) is None
+
+
+async def test_a_transfer_that_has_begun_is_not_cut(
+    handover: Handover, calls: EventLog, event: CallStatusChanged, spoken_fallback: FakeSpokenFallback
+) -> None:
+    call = event.call.model_copy(update={"has_tools": True})
+    await calls.append(event.model_copy(update={"call": call}))
+    started = TransferStarted(
+        call_id=event.call_id,
+        attempt=1,
+        turn=1,
+        destination="desk",
+        kind=TransferKind.COLD,
+        ring_seconds=25,
+        max_seconds=600,
+    )
+    await calls.append(started)
+    await handover.schedule(TurnId(event.call_id, 1, 1), UnplayedRemainder(3, NOW))
+    assert not spoken_fallback.requests, "the words of the callee came first"
+    await handover.schedule(TurnId(event.call_id, 1, 2), UnplayedRemainder(3, NOW))
+    assert len(spoken_fallback.requests) == 1, "an older one"
 
 
 async def test_a_turn_that_is_not_played_on_the_line_is_not_handed_over(

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from tests.builders.calls import a_call
 from tests.builders.events import call_created
+from tests.builders.turns import a_reply
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.speech import FakeSpeech
 
@@ -32,16 +33,24 @@ from contracts.vocabulary import CallStatus, ConversationMode, MediaClosedReason
 from edge.application.dialogue import DialogueService
 from edge.application.errors import NotInProgress, UnknownCall
 from edge.application.transfers import Transfers
-from edge.domain.occurrences import Occurrence, StreamEnded, TransferReported, UtteranceReceived
+from edge.domain.occurrences import (
+    Occurrence,
+    RemainderReported,
+    StreamEnded,
+    TransferReported,
+    UtteranceReceived,
+)
 from edge.domain.transfers import Transfer, offer_of
 from telephony.instructions import (
     ConnectPerson,
     HangUp,
     Instruction,
     JoinCall,
+    Listen,
     OfferTransfer,
     OpenStream,
     PlayTurn,
+    SpeakText,
     Utterance,
 )
 
@@ -103,8 +112,38 @@ async def test_in_turns_a_transfer_begins_after_the_words_that_announce_it(words
         kind=TransferKind.COLD,
         ring_seconds=RING_SECONDS,
         max_seconds=600,
+        words=words.utterance.text,
     )
-    assert len(log.events(SpeechHeard)) == 1, "the words claim no turn"
+    assert len(log.events(SpeechHeard)) == 1, "the words claim no turn, and are kept with the transfer"
+
+
+async def test_in_turns_a_transfer_begins_when_voice_reports_that_its_announcement_was_heard() -> None:
+    log, heard = a_log(), RemainderReported(1, 1, sentence=1)
+    log.store(a_reply(ID, 1, "Le paso con ventas."))
+    assert await respond(log, heard) == DIAL
+    assert await respond(log, heard) == DIAL, "a repeated webhook"
+    assert len(log.events(TransferStarted)) == 1
+
+
+async def test_what_could_not_be_synthesized_of_an_announcement_is_spoken_before_the_transfer() -> None:
+    log = a_log()
+    log.store(a_reply(ID, 1, "Le paso con ventas.").model_copy(update={"last_sentence": "Le paso con ventas."}))
+    spoken = await respond(log, RemainderReported(1, 1, sentence=0))
+    assert isinstance(spoken, SpeakText)
+    assert spoken.text == "Le paso con ventas."
+    assert not log.events(TransferStarted)
+
+
+async def test_a_report_that_the_announcement_was_heard_begins_no_older_and_no_ended_transfer() -> None:
+    log, heard = a_log(), RemainderReported(1, 1, sentence=1)
+    log.store(a_reply(ID, 1, "Le paso con ventas."))
+    log.store(SpeechHeard(call_id=ID, attempt=1, turn=2, text="espere", language="es"))
+    assert isinstance(await respond(log, heard), PlayTurn), "the callee has gone on"
+    over = a_log()
+    over.store(a_reply(ID, 1, "Le paso con ventas."))
+    over.store(TransferEnded(call_id=ID, attempt=1, turn=1, destination="sales", status=TransferStatus.BUSY))
+    assert isinstance(await respond(over, heard), Listen)
+    assert not log.events(TransferStarted) + over.events(TransferStarted)
 
 
 async def test_a_warm_transfer_is_offered_first() -> None:

@@ -24,7 +24,9 @@ PLACE = {"call_id": CALL.call_id, "attempt": 1, "turn": 1}
 REQUESTED = TransferRequested(
     **PLACE, destination="desk", kind=TransferKind.WARM, phone_number="+12125550145", summary="Ana asks."
 )
-STARTED = TransferStarted(**PLACE, destination="desk", kind=TransferKind.WARM, ring_seconds=25, max_seconds=3600)
+STARTED = TransferStarted(
+    **PLACE, destination="desk", kind=TransferKind.WARM, ring_seconds=25, max_seconds=3600, words="All right."
+)
 REFUSED = TransferAnswered(**PLACE, is_accepted=False)
 ENDED = TransferEnded(**PLACE, destination="desk", status=TransferStatus.REFUSED, seconds=12)
 
@@ -32,14 +34,15 @@ ENDED = TransferEnded(**PLACE, destination="desk", status=TransferStatus.REFUSED
 def test_each_event_of_a_transfer_is_a_line() -> None:
     assert [description(event) for event in (REQUESTED, STARTED, REFUSED, ENDED)] == [
         "turn 1: desk (warm), +12125550145, “Ana asks.”",
-        "turn 1: desk (warm)",
+        "turn 1: desk (warm), after “All right.”",
         "turn 1: not accepted",
         "turn 1: desk: not accepted after 12 s",
     ]
     assert description(TransferAnswered(**PLACE)) == "turn 1: accepted"
+    assert description(STARTED.model_copy(update={"words": ""})) == "turn 1: desk (warm)"
 
 
-def test_the_conversation_shows_how_a_transfer_ended_and_no_words_of_the_callee() -> None:
+def test_the_conversation_shows_how_a_transfer_ended_and_what_the_callee_said_before() -> None:
     transferring = CALL.model_copy(update={"is_transferring": True, "transfer_turn": 1})
     events = [
         call_created(CALL),
@@ -56,6 +59,7 @@ def test_the_conversation_shows_how_a_transfer_ended_and_no_words_of_the_callee(
     assert [(line.speaker, line.turn, line.text) for line in story.conversation] == [
         ("callee", 1, "Can I talk to a person?"),
         ("agent", 1, "One moment."),
+        ("callee", 1, "All right."),
         ("transfer", 2, "desk: not accepted"),
         ("agent", 2, "They are busy."),
     ]

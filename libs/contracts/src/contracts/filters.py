@@ -100,11 +100,11 @@ ENDED_CALL_FILTERS = tuple(f"{CallStatusChanged.event_name}.*.{status}" for stat
 """What voice follows of CALLS to remove the clips of a call once it has ended."""
 ANSWERED_CALL_FILTERS = (f"{CallStatusChanged.event_name}.*.{CallStatus.IN_PROGRESS}",)
 """What voice follows of CALLS to store the greeting of an answered call, and conversation to open a connection."""
-TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
-"""What voice reads of CALLS to speak the sentences of a turn."""
+TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects(), TransferRequested.subjects())
+"""What voice reads of CALLS to speak the sentences of a turn, and to know what follows them."""
 LIVE_FILTERS = (
     *TURN_FILTERS,
-    *(event.subjects() for event in (SpeechHeard, ConversationEnded, TransferRequested, MediaOpened)),
+    *(event.subjects() for event in (SpeechHeard, ConversationEnded, MediaOpened)),
 )
 """What voice follows of CALLS to conduct live conversations."""
 INTERRUPTION_FILTERS = (SpeechInterrupted.subjects(),)

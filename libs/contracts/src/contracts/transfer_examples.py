@@ -39,6 +39,7 @@ def transfer_examples(call: Call, at: datetime) -> tuple[Event, ...]:
             kind=TransferKind.WARM,
             ring_seconds=25,
             max_seconds=3_600,
+            words="All right.",
         ),
         TransferAnswered(call_id=call_id, attempt=attempt, turn=turn, is_accepted=False),
         TransferEnded(

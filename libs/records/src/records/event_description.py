@@ -150,7 +150,8 @@ def _transfer(event: TransferRequested | TransferStarted | TransferAnswered | Tr
             summary = f", “{event.summary}”" if event.summary else ""
             return f"{event.destination} ({event.kind}), {event.phone_number}{summary}"
         case TransferStarted():
-            return f"{event.destination} ({event.kind})"
+            words = f", after “{event.words}”" if event.words else ""
+            return f"{event.destination} ({event.kind}){words}"
         case TransferAnswered():
             return "accepted" if event.is_accepted else "not accepted"
         case TransferEnded():

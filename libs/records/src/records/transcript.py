@@ -23,6 +23,7 @@ from contracts import (
     SpeechInterrupted,
     SpeechPlayed,
     TransferEnded,
+    TransferStarted,
 )
 from contracts.phrases import greeting_of
 from contracts.transfers import transfer_words
@@ -63,6 +64,7 @@ _Spoken = (
     | ReplyGenerated
     | KeysPressed
     | TransferEnded
+    | TransferStarted
     | ConversationEnded
 )
 
@@ -96,6 +98,8 @@ class Transcript:
                 self._add_reply(at, event)
             case KeysPressed():
                 self._add(at, event, "keys", event.keys)
+            case TransferStarted() if event.words:
+                self._add(at, event, "callee", event.words)
             case TransferEnded():
                 text = f"{event.destination}: {transfer_words(event.status)}"
                 self._add(at, event, "transfer", text)

@@ -43,6 +43,9 @@ class TransferStarted(_TransferEvent):
     kind: TransferKind
     ring_seconds: int = Field(description="how long the telephone of the person rings at most")
     max_seconds: int = Field(description="how long both may talk at most")
+    words: PersonalText = Field(
+        default="", description="what the callee said after the announcement, which claims no turn; empty: nothing"
+    )
 
 
 class TransferAnswered(_TransferEvent):

@@ -149,8 +149,8 @@ class DialogueService:
                     return await self._late_opt_out(loaded, opt_out)
                 case SendDigits() as keys:
                     return await press_keys(self._log, loaded.newest, keys)
-                case StartTransfer(transfer):
-                    return await start_transfer(self._log, loaded.newest, transfer, self._max_transfer_seconds)
+                case StartTransfer() as start:
+                    return await start_transfer(self._log, loaded.newest, start, self._max_transfer_seconds)
                 case EndTransfer() as ending:
                     await end_transfer(self._log, loaded.newest, ending)
                 case ReportLoss() as loss:

@@ -11,7 +11,7 @@ from chassis.event_log import StoredEvent
 from contracts import Call, CallEvent, TransferAnswered, TransferEnded, TransferRequested, TransferStarted
 from contracts.transfers import RING_SECONDS, TransferKind
 from edge.application.calls import call_in
-from edge.domain.decisions import EndTransfer
+from edge.domain.decisions import EndTransfer, StartTransfer
 from edge.domain.transfers import Transfer
 from edge.metrics import TRANSFER_SECONDS, TRANSFERS
 from edge.ports import CallLog
@@ -40,12 +40,12 @@ def transfer_of(facts: Sequence[StoredEvent], attempt: int) -> Transfer | None:
     return transfer
 
 
-async def start_transfer(log: CallLog, newest: StoredEvent, transfer: Transfer, max_seconds: int) -> ConnectPerson:
+async def start_transfer(log: CallLog, newest: StoredEvent, start: StartTransfer, max_seconds: int) -> ConnectPerson:
     """Appends that the transfer begins. Returns the instruction that dials the person.
 
     A repeated webhook gets the same instruction: the provider carries out only the answer that it receives.
     """
-    call, turn = call_in(newest), transfer.turn
+    call, transfer, turn = call_in(newest), start.transfer, start.transfer.turn
     started = TransferStarted(
         call_id=call.call_id,
         attempt=call.attempt,
@@ -54,6 +54,7 @@ async def start_transfer(log: CallLog, newest: StoredEvent, transfer: Transfer, 
         kind=transfer.kind,
         ring_seconds=RING_SECONDS,
         max_seconds=max_seconds,
+        words=start.words,
     )
     await log.append(started, cause=newest.envelope, event_id=_event_id(call.call_id, call.attempt, turn, "started"))
     return ConnectPerson(

@@ -71,9 +71,13 @@ class Degrade:
 
 @dataclass(frozen=True, slots=True)
 class StartTransfer:
-    """Append that the transfer begins, then instruct the provider to dial the person."""
+    """Append that the transfer begins, then instruct the provider to dial the person.
+
+    `words`: what the callee said after the announcement.
+    """
 
     transfer: Transfer
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,8 @@ says what is next when it has ended (`edge.domain.streams`): the end of the call
 
 Transfers
 ---------
-The agent announces a transfer in its reply. Once that was heard, it begins with the next webhook of an utterance, or at
-the end of the media stream (docs/transfers.md). If no person was connected, the result claims the next turn.
+In turns, a transfer begins when voice reports that its announcement was heard, and with words or silence; in a live
+conversation at the end of the stream. If no person was connected, the result claims the next turn (docs/transfers.md).
 
 Reading the remainder takes time. `decide` therefore returns `ReadRemainder` only when it needs the text, and is called
 again with it, at most once.
@@ -209,7 +209,7 @@ def _after_utterance(dialogue: Dialogue, received: UtteranceReceived) -> Decisio
         return _press(dialogue)
     pending = dialogue.pending_transfer
     if pending and pending.turn == received.turn - 1 and not is_opt_out(received.utterance.text):
-        return StartTransfer(pending)
+        return StartTransfer(pending, received.utterance.text)
     if received.utterance.key:
         return play(dialogue, received.turn - 1)
     return ClaimTurn(max(received.turn, dialogue.last_turn + 1), received.utterance, is_of_person=is_person)
@@ -293,7 +293,8 @@ def _after_remainder(dialogue: Dialogue, reported: RemainderReported) -> Decisio
         return ReadRemainder(reported.turn, reported.sentence)
     if dialogue.remainder:
         return _speak(dialogue, reported.turn, dialogue.remainder)
+    if (pending := dialogue.pending_transfer) and not dialogue.has_ended:
+        return StartTransfer(pending)
     if reported.sentence == 0:
         return play(dialogue, reported.turn)
-    sequence = dialogue.sequence_of(reported.turn)
-    return Listen(dialogue.call_id, dialogue.attempt, dialogue.language, reported.turn, sequence)
+    return _listen(dialogue)

@@ -40,9 +40,9 @@ MEMORY_SECONDS = 10.0
 MAX_RECENT = 20_000
 """How many events are kept in memory."""
 _PAUSE_SECONDS = 1.0
-TURN_KINDS: tuple[type[CallEvent], ...] = (AudioRequested, ReplyGenerated)
-"""What a turn is played from."""
-LIVE_KINDS: tuple[type[CallEvent], ...] = (*TURN_KINDS, SpeechHeard, ConversationEnded, TransferRequested, MediaOpened)
+TURN_KINDS: tuple[type[CallEvent], ...] = (AudioRequested, ReplyGenerated, TransferRequested)
+"""What a turn is played from, and what follows it."""
+LIVE_KINDS: tuple[type[CallEvent], ...] = (*TURN_KINDS, SpeechHeard, ConversationEnded, MediaOpened)
 """What a live conversation follows."""
 
 logger = structlog.get_logger()

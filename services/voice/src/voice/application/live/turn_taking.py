@@ -29,8 +29,8 @@ from voice.application.live.speaker import BuildSpeaker, Reply
 from voice.application.live.speech_record import SpeechRecord
 from voice.application.live.turn_times import TurnTimes
 from voice.application.speech.prepared_clips import greeting_sentence
+from voice.application.speech.requested_sentences import sentence_in
 from voice.application.speech.synthesis import Sentence
-from voice.application.speech.turns import sentence_in
 from voice.domain.continuation import Continuation
 from voice.domain.live import barge_in
 from voice.domain.live.endpointing import TurnOver

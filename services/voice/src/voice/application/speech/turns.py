@@ -13,12 +13,12 @@ import structlog
 
 from chassis import tracing
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioRequested, Call, CallDecision, ReplyGenerated, SentenceAudio
+from contracts import AudioRequested, CallDecision, ReplyGenerated, SentenceAudio, TransferRequested
 from providers import RequestFailed
 from voice.application.call_state import load_state
 from voice.application.speech.prepared_clips import greeting_sentence, message_sentence
+from voice.application.speech.requested_sentences import sentence_in
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
-from voice.domain.clips import is_personal
 from voice.domain.mp3 import SILENCE
 from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import SentenceOrder, TurnId
@@ -43,8 +43,14 @@ class _Track:
 
 _Ready = list[tuple[Sentence, SentenceAudio]]
 """The sentences whose audio is complete."""
-_Reply = list[StoredEvent[ReplyGenerated]]
-"""The end of the reply, once it was received."""
+
+
+@dataclass
+class _Reply:
+    """The end of a reply, once it was received, and whether the callee is transferred after it."""
+
+    end: StoredEvent[ReplyGenerated] | None = None
+    has_transfer: bool = False
 
 
 @dataclass
@@ -119,13 +125,13 @@ class TurnPlayer:
         """
         output = _Output(write, is_measured=not (turn.id.is_greeting or turn.id.is_message))
         ready: _Ready = []
-        reply: _Reply = []
+        reply = _Reply()
         try:
             failure = await self._play(turn, output.send, ready, reply)
         finally:
             await self._record_ready(ready)
         if failure is None:
-            return self._keys_after(turn, reply, output) if is_on_line else None
+            return self._act_after(turn, reply, output) if is_on_line else None
         sentence, error = failure
         await self._record_failure(sentence, error, is_on_line=is_on_line)
         if not is_on_line:
@@ -134,12 +140,15 @@ class TurnPlayer:
             sentence.event.sentence, output.playback.ends_at, sentence.envelope.traceparent, turn.after_sequence
         )
 
-    def _keys_after(self, turn: OpenTurn, reply: _Reply, output: _Output) -> UnplayedRemainder | None:
-        """Returns the empty remainder of a reply that requests keys: the edge presses them once it was heard."""
-        if not (reply and reply[0].event.digits):
+    def _act_after(self, turn: OpenTurn, reply: _Reply, output: _Output) -> UnplayedRemainder | None:
+        """Returns the empty remainder of a reply after which the edge acts, once it was heard.
+
+        It presses the keys that the reply requests, or begins the transfer that the reply announces.
+        """
+        if reply.end is None or not (reply.end.event.digits or reply.has_transfer):
             return None
-        ends_at, traceparent = output.playback.ends_at, reply[0].envelope.traceparent
-        return UnplayedRemainder(reply[0].event.sentences, ends_at, traceparent, turn.after_sequence)
+        ends_at, traceparent = output.playback.ends_at, reply.end.envelope.traceparent
+        return UnplayedRemainder(reply.end.event.sentences, ends_at, traceparent, turn.after_sequence)
 
     async def _play(
         self, turn: OpenTurn, write: Write, ready: _Ready, reply: _Reply
@@ -231,14 +240,16 @@ class TurnPlayer:
                     logger.warning("turn_timed_out", attempt=turn.attempt, turn=turn.number)
                     return
                 event = stored.event
-                if not isinstance(event, AudioRequested | ReplyGenerated):
+                if not isinstance(event, AudioRequested | ReplyGenerated | TransferRequested):
                     continue
                 if (event.attempt, event.turn) != (turn.attempt, turn.number):
                     continue
                 deadline_at = clock() + self._max_silence_seconds
                 if isinstance(event, ReplyGenerated):
                     order.close(event.sentences)
-                    reply[:] = [StoredEvent(event, stored.envelope, stored.sequence)]
+                    reply.end = StoredEvent(event, stored.envelope, stored.sequence)
+                elif isinstance(event, TransferRequested):
+                    reply.has_transfer = True
                 if sentence := sentence_in(stored, state.event.call):
                     for ready in order.add(sentence.event.sentence, sentence):
                         yield ready
@@ -253,31 +264,6 @@ class TurnPlayer:
         except Exception as error:  # after the end of the audio, this error is in the queue but not read
             logger.warning("sentence_failed", error=type(error).__name__, exc_info=error)
             track.audio.put_nowait(error)
-
-
-def sentence_in(stored: StoredEvent, call: Call) -> Sentence | None:
-    """Returns the sentence that an event contains, in the voice of the call; none if it contains none."""
-    if not isinstance(stored.event, AudioRequested | ReplyGenerated):
-        return None
-    if (request := _request_in(stored.event, call)) is None:
-        return None
-    return Sentence(request, stored.envelope, stored.sequence, is_personal=is_personal(request.text, call))
-
-
-def _request_in(event: AudioRequested | ReplyGenerated, call: Call) -> AudioRequested | None:
-    if isinstance(event, AudioRequested):
-        return event.model_copy(update={"voice": event.voice or call.voice})
-    if event.last_sentence is None:
-        return None
-    return AudioRequested(
-        call_id=event.call_id,
-        attempt=event.attempt,
-        turn=event.turn,
-        sentence=event.sentences - 1,
-        text=event.last_sentence,
-        language=call.language,
-        voice=call.voice,
-    )
 
 
 async def _write_audio(track: _Track, write: Write) -> Exception | None:

@@ -1,15 +1,16 @@
-"""Hands a turn over to the telephone provider's own voice when speech synthesis fails.
+"""Hands a turn over to the edge: when speech synthesis fails, and when keys or a transfer follow the reply.
 
 Theory. The provider fetches a turn's audio before anything has failed, so a failure in the middle cannot change its
 instructions. Instead, the audio ends early, and voice modifies the live call: the provider then fetches instructions
-that speak the unplayed remainder.
+that speak the unplayed remainder in its own voice. Keys and a transfer are not known earlier either. They follow a
+reply that was played to its end, whose remainder is empty.
 
 When. Audio is sent faster than it is played, and modifying the call interrupts playback. So the hand-over waits until
 the callee has heard everything that was sent (`domain.playback`). Then it checks that the turn is still current.
 
 Who. Edge does the same by itself when the callee has been silent for a while after a turn that failed. A hand-over
-gives up before that (`telephony.timing`), so the remainder is not spoken twice. If the provider cannot be reached, or
-this process ends, edge's silence timeout is the fallback.
+gives up before that (`telephony.timing`), so the remainder is not spoken twice, and no transfer that has begun by
+then is cut. If the provider cannot be reached, or this process ends, edge's silence timeout is the fallback.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import structlog
 
 from chassis import tracing
 from chassis.event_log import EventLog
-from contracts import SpeechHeard
+from contracts import SpeechHeard, TransferStarted
 from telephony.timing import HANDOVER_SECONDS
 from voice.application.call_state import load_call
 from voice.application.telephony.attempts import load_attempt
@@ -86,10 +87,21 @@ class Handover:
         return True
 
     async def _is_overtaken(self, turn: TurnId) -> bool:
-        """Returns whether the callee has begun a later turn, a machine gets its message, or the line is closed."""
+        """Returns whether the line has gone on: by a later turn, a transfer, a message to a machine, or its end."""
         last = await self._calls.last(SpeechHeard.subject_for(turn.call_id))
         utterance = last.event if last else None
         if isinstance(utterance, SpeechHeard) and (utterance.attempt, utterance.turn) > (turn.attempt, turn.number):
             return True
         call = await load_call(self._calls, turn.call_id)
-        return call is not None and (not call.may_use_line(turn.attempt) or call.voicemail_delivery is not None)
+        if call is None:
+            return False
+        if not call.may_use_line(turn.attempt) or call.voicemail_delivery is not None:
+            return True
+        return call.has_tools and await self._is_transferred(turn)
+
+    async def _is_transferred(self, turn: TurnId) -> bool:
+        """Returns whether the transfer after this turn has begun: words of the callee have come first."""
+        last = await self._calls.last(TransferStarted.subject_for(turn.call_id))
+        started = last.event if last else None
+        place = (turn.attempt, turn.number)
+        return isinstance(started, TransferStarted) and (started.attempt, started.turn) == place
