@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from unittest.mock import AsyncMock
 
 import pytest
 from prometheus_client import REGISTRY
@@ -14,17 +15,20 @@ from tests.integration.conversation.conftest import ActiveCall
 from chassis.event_log import EventLog, StoredEvent
 from contracts import (
     AgentTools,
+    CallStatus,
     Campaign,
     CampaignCreated,
     CampaignTerms,
     ConversationEnded,
     ReplyGenerated,
     SpeechHeard,
+    TelephonyStatusReported,
     ToolCall,
     ToolCalled,
     ToolRequested,
     ToolStatus,
 )
+from contracts.filters import call_facts_filter, call_state_filter
 from conversation.application.turn_events import TurnClaimed
 from conversation.application.turn_tools import MAX_EXECUTIONS
 from conversation.application.turns import Turns
@@ -284,6 +288,37 @@ async def test_a_crashed_turn_goes_on_from_its_tool_call_and_executes_none_twice
     [reply] = await active_call.events(ReplyGenerated)
     assert reply.text == "Muy bien."
     assert reply.tool_calls == (ToolCall(name=LOOKUP, arguments={"day": "lunes"}),)
+
+
+@pytest.mark.parametrize("end", ["decided by the orchestrator", "reported by the network", "of the conversation"])
+async def test_a_crashed_tool_call_is_not_executed_again_after_the_end_of_its_call(
+    active_call: ActiveCall, tools: PreparedTools, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utterance = await append_tool(active_call, is_ended=False)
+    log, call_id = active_call.log, active_call.call.call_id
+    known = await log.last(call_state_filter(call_id))
+    facts = await log.read((call_facts_filter(call_id),))
+    match end:
+        case "decided by the orchestrator":
+            await active_call.change(status=CallStatus.COMPLETED)
+        case "reported by the network":
+            report = {"provider_call_id": "CA1", "status": "completed"}
+            await log.append(TelephonyStatusReported.model_validate({"call_id": call_id, "attempt": 1, **report}))
+        case _:
+            over = {"turn": 1, "disposition": "opt_out", "summary": ""}
+            await log.append(ConversationEnded.model_validate({"call_id": call_id, "attempt": 1, **over}))
+    monkeypatch.setattr(log, "now", lambda: datetime(2999, 1, 1, tzinfo=UTC))
+    last_of_any_node = log.last_of_any_node
+
+    async def last_of_lagging_node(subject: str) -> StoredEvent | None:
+        return known if subject == call_state_filter(call_id) else await last_of_any_node(subject)
+
+    monkeypatch.setattr(log, "last_of_any_node", last_of_lagging_node)
+    monkeypatch.setattr(log, "read_after", AsyncMock(return_value=facts))
+    await active_call.deliver(utterance)
+    await active_call.deliver(utterance)
+    assert tools.invocations == []
+    assert await active_call.events(ToolCalled) == []
 
 
 async def test_a_second_model_goes_on_from_the_result(

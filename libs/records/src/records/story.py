@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.event_log import StoredEvent
 from chassis.unreadable import UnreadableEvent
-from contracts import Call, CallDecision, ConversationMode
+from contracts import Call, CallDecision, ConversationMode, Event, ToolCalled, ToolRequested
 from contracts.script import render_known
 from contracts.streams import CALLS
 from records.decisions import ExplainedDecision
@@ -21,6 +21,8 @@ from records.messages import Message
 from records.transcript import ConversationLine, Transcript
 
 DecodedMessage = tuple[Message, StoredEvent | UnreadableEvent]
+NO_RESULT = "no result: the attempt ended first. It may have taken effect, and is not requested again"
+NO_RESULT_YET = "no result yet"
 
 
 class UnknownCall(LookupError):
@@ -94,7 +96,7 @@ def story_of_decoded(decoded: Iterable[DecodedMessage], at: int | None = None) -
         state=tuple(_state(draft.call)),
         prompt=render_known(draft.call.script_template, draft.call.variables),
         call=draft.call,
-        timeline=tuple(draft.entries),
+        timeline=tuple(draft.timeline(draft.call)),
         conversation=tuple(draft.transcript.lines()),
         decisions=tuple(draft.decisions),
     )
@@ -113,6 +115,8 @@ class _Draft:
     entries: list[TimelineEntry] = field(default_factory=list)
     transcript: Transcript = field(default_factory=Transcript)
     decisions: list[ExplainedDecision] = field(default_factory=list)
+    _tools: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """The entries of tool calls without a result, by attempt, turn and number."""
 
     def add(self, message: Message, stored: StoredEvent | UnreadableEvent) -> None:
         """Adds the next message in the order of time."""
@@ -121,11 +125,29 @@ class _Draft:
             self.entries.append(_entry(message, ".".join(message.subject.split(".")[:2]), text))
             return
         event = stored.event
+        self._note_tool(event)
         self.entries.append(_entry(message, event.event_name, description(event)))
         self.transcript.add(event, message.time, self.call)
         if isinstance(event, CallDecision):
             self.call = event.call
             self.decisions.append(ExplainedDecision.of(stored))
+
+    def timeline(self, call: Call) -> Iterable[TimelineEntry]:
+        """Returns the entries. That of a tool call whose process died says what is known of it."""
+        open_tools = {position: attempt for (attempt, *_), position in self._tools.items()}
+        for position, entry in enumerate(self.entries):
+            if (attempt := open_tools.get(position)) is None:
+                yield entry
+            else:
+                known = NO_RESULT_YET if call.may_use_line(attempt) else NO_RESULT
+                yield entry.model_copy(update={"text": f"{entry.text} ({known})"})
+
+    def _note_tool(self, event: Event) -> None:
+        """Takes that a tool call begins with the next entry, or has ended."""
+        if isinstance(event, ToolRequested):
+            self._tools[event.attempt, event.turn, event.number] = len(self.entries)
+        elif isinstance(event, ToolCalled):
+            self._tools.pop((event.attempt, event.turn, event.number), None)
 
 
 def _entry(message: Message, event: str, text: str) -> TimelineEntry:

@@ -33,7 +33,7 @@ may be lost: voice plays the reply to the newest utterance, and the history has 
 
 **Tools.** A call whose campaign had tools when it was created reads the campaign, too. How its
 tool calls are executed, once each, is in `conversation.application.turn_tools`. What a replica had begun when it
-crashed is finished when the message is delivered again.
+crashed is finished when the message is delivered again, unless the call has ended: that is asked of the leader.
 
 All events have ids that follow from call, attempt and turn, or a guard, so a repeated append is stored once.
 """
@@ -56,6 +56,7 @@ from contracts import (
     ReplyGenerated,
     SpeechHeard,
     SpeechInterrupted,
+    TelephonyStatusReported,
     ToolCalled,
     ToolRequested,
 )
@@ -66,7 +67,7 @@ from conversation.application.replies import ReplyGenerator
 from conversation.application.turn_events import TurnClaimed, TurnEvents
 from conversation.application.turn_tools import TurnTools
 from conversation.domain.conversation import Conversation, Turn
-from conversation.domain.ending import decide_ending, late_opt_out
+from conversation.domain.ending import decide_ending, is_end, late_opt_out
 from conversation.metrics import INTERRUPTED_REPLIES, count_digits, count_ending
 from conversation.ports import MAX_TOOL_SECONDS, AnswerCache, Model, ToolExecutor
 
@@ -129,6 +130,9 @@ class Turns:
         """Appends what the log does not yet contain of a turn."""
         turn = conversation.turn(number)
         self._check_abandoned(conversation, turn, stored)
+        if any(one.result is None for one in turn.executions) and await self._has_ended(conversation):
+            logger.info("tool_calls_left", attempt=conversation.attempt, turn=number)
+            return
         tools = TurnTools(self._executors, conversation, number, events)
         try:
             conversation = await tools.resume()
@@ -182,6 +186,18 @@ class Turns:
             if newest and isinstance(newest.event, CallDecision) and newest.event.call.may_use_line(utterance.attempt):
                 return StoredEvent(newest.event, newest.envelope, newest.sequence)
         return None
+
+    async def _has_ended(self, conversation: Conversation) -> bool:
+        """Returns whether the leader knows that the attempt or its conversation is over.
+
+        The network's report precedes the decision on the call.
+        """
+        call_id, attempt = conversation.call.call_id, conversation.attempt
+        newest = await self._log.last(call_state_filter(call_id))
+        if not (newest and isinstance(newest.event, CallDecision) and newest.event.call.may_use_line(attempt)):
+            return True
+        ends = [kind.subject_for(call_id) for kind in (TelephonyStatusReported, ConversationEnded)]
+        return any(is_end(stored.event, attempt) for stored in await self._log.read(ends))
 
     async def _read_tools(self, campaign_id: str) -> AgentTools | None:
         """Returns the tools in the campaign's terms as they are now; none if its event cannot be read."""

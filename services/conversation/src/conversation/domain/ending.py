@@ -3,7 +3,7 @@
 Both follow from the log alone, so a replica that finds a closed turn can append an ending that a crash prevented.
 """
 
-from contracts import ConversationEnded, Disposition, SpeechHeard
+from contracts import ConversationEnded, Disposition, Event, SpeechHeard, TelephonyStatus, TelephonyStatusReported
 from conversation.domain.conversation import Conversation
 from conversation.domain.tools import END_CALL, disposition_of, fields_of
 
@@ -11,6 +11,12 @@ MAX_SILENCES = 2
 """After so many silences in a row the conversation ends: the callee has probably left the telephone."""
 CHARACTERS_PER_SECOND = 14
 """The approximate speed of speech."""
+_OPEN_STATUSES = (
+    TelephonyStatus.QUEUED,
+    TelephonyStatus.INITIATED,
+    TelephonyStatus.RINGING,
+    TelephonyStatus.IN_PROGRESS,
+)
 
 
 def decide_ending(conversation: Conversation) -> ConversationEnded | None:
@@ -39,6 +45,13 @@ def late_opt_out(utterance: SpeechHeard) -> ConversationEnded:
         disposition=Disposition.OPT_OUT,
         summary=f"The callee's last words: “{utterance.text}”. The line was closed.",
     )
+
+
+def is_end(event: Event, attempt: int) -> bool:
+    """Whether an event ends an attempt, or its conversation."""
+    if isinstance(event, TelephonyStatusReported):
+        return event.attempt == attempt and event.status not in _OPEN_STATUSES
+    return isinstance(event, ConversationEnded) and event.attempt == attempt
 
 
 def has_failed_before(conversation: Conversation) -> bool:
