@@ -22,8 +22,11 @@ async def test_live_calls_survive_a_kill_and_their_recordings_agree_with_the_log
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "The words in the log are those in the recordings, in their order." in ended.stdout
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in ended.stdout.splitlines() if "│" in line]
-    by_callee = {row[0]: row for row in rows if len(row) == 8 and row[0] in ("interrupts", "coughs", "human")}
-    assert by_callee.keys() == {"interrupts", "coughs", "human"}
+    by_callee = {row[0]: row for row in rows if len(row) == 8 and row[0] in ("asks", "interrupts", "coughs", "human")}
+    assert by_callee.keys() == {"asks", "interrupts", "coughs", "human"}
+    text = " ".join(ended.stdout.split())
+    assert 'The model called the tool free_hours of the campaign: a signed HTTP request, answered with {"hours"' in text
+    assert "The agent said: “" in text
     streams = [int(row[1]) for row in rows if len(row) == 8 and row[1].isdigit()]
     assert max(streams) > 1, "after the kill, another stream was opened"
 

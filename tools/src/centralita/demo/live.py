@@ -1,4 +1,4 @@
-"""The demo with live conversations: callees who interrupt, cough, dictate, and say that they listen.
+"""The demo with live conversations: callees who interrupt, cough, dictate, ask, and say that they listen.
 
 Meanwhile a process of voice is killed in the middle of a sentence. At the end, the words in the recordings must be
 those in the log, and the log must replay.
@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from rich.console import Console
 from rich.table import Table
 
+from centralita.demo import tool_call
 from centralita.demo.callees import Callees
 from centralita.demo.failure import DemoFailed
 from centralita.demo.replay_commands import replay
@@ -43,6 +44,8 @@ TIMEOUT_SECONDS = 240
 CALLEES = Callees(ConversationMode.LIVE, speed=1.0)
 """Speech has the speed of speech: voice sends audio by a real clock."""
 BEHAVIOURS = ("human", "interrupts", "backchannels", "coughs", "dictates", "human")
+ASKING = 0
+"""The number of the callee who asks a question that a tool answers (`centralita.demo.tool_call`)."""
 DELAY_SECONDS = 1.5
 """From the end of a reply to the callee's answer. It is longer than the pause after a cough, so a reply is resumed."""
 VOICES = ("voice", "voice-2")
@@ -83,10 +86,10 @@ async def assign_callees(system: System, wanted: Sequence[CallRequested]) -> Non
         return
     async with httpx.AsyncClient(base_url=system.vendors.control, timeout=30) as http:
         for number, request in enumerate(wanted):
-            body = {
-                "behaviour": BEHAVIOURS[number % len(BEHAVIOURS)],
-                "settings": {"language": request.language, "delay_seconds": DELAY_SECONDS},
-            }
+            settings: dict[str, object] = {"language": request.language, "delay_seconds": DELAY_SECONDS}
+            if request.campaign_id == tool_call.CAMPAIGN_ID:
+                settings["phrases"] = tool_call.PHRASES
+            body = {"behaviour": BEHAVIOURS[number % len(BEHAVIOURS)], "settings": settings}
             answer = await http.put(f"/_simulator/callees/{request.phone_number}", json=body)
             answer.raise_for_status()
 
@@ -138,7 +141,7 @@ async def show_agreement(
             problems.append(f"{call_id}: words in the log are not in the recording")
         played = [event for event in events if isinstance(event, SpeechPlayed)]
         table.add_row(
-            BEHAVIOURS[number % len(BEHAVIOURS)],
+            "asks" if number == ASKING else BEHAVIOURS[number % len(BEHAVIOURS)],
             str(recording.streams),
             str(sum(isinstance(event, SpeechHeard) for event in events)),
             str(sum(isinstance(event, SpeechInterrupted) for event in events)),

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.live import Live
 
-from centralita.demo import faults, live, views
+from centralita.demo import faults, live, tool_call, views
 from centralita.demo.callees import Callees
-from centralita.demo.campaign import CAMPAIGN_ID, publish, requests
+from centralita.demo.campaign import publish, requests
 from centralita.demo.documents import campaign_document, wait_until_projected
 from centralita.demo.failure import DemoFailed
 from centralita.demo.fallbacks import fallback_usage
@@ -92,6 +92,9 @@ async def demo(
         raise DemoFailed(f"only simulated vendors can be made to fail: unset the settings of {', '.join(real)}")
     folder = Path(tempfile.mkdtemp(prefix="centralita-demo-"))
     settings = {**SETTINGS, **(faults.SETTINGS if with_faults else {}), **stay.settings}
+    key = tool_call.key_of(stay.key)
+    if is_live:
+        settings |= {**tool_call.SETTINGS, **key.settings}
     callees = live.CALLEES if is_live else TURN_BASED
     recordings = folder / "recordings" if is_live else None
     system_of_demo = running(
@@ -109,7 +112,11 @@ async def demo(
             console.print(started(system))
             stay.announce(console, system)
             wanted = requests(run="demo", count=count, mode=callees.mode)
-            await _campaign(console, system, wanted, timeout, with_faults=with_faults, recordings=recordings)
+            async with tool_call.offered(system, key) if is_live else nullcontext() as receiver:
+                if receiver:
+                    wanted[live.ASKING] = tool_call.asking(wanted[live.ASKING])
+                live_records = (recordings, receiver) if recordings and receiver else None
+                await _campaign(console, system, wanted, timeout, with_faults=with_faults, live_records=live_records)
             await stay.until_stopped(console)
     except BaseException:
         console.print(f"[red]The logs are kept in {folder}[/red]")
@@ -131,9 +138,12 @@ async def _campaign(
     timeout: float,
     *,
     with_faults: bool,
-    recordings: Path | None,
+    live_records: tuple[Path, tool_call.Receiver] | None,
 ) -> None:
-    """Requests the calls, waits for their ends, and shows what the records say. `recordings`: of live calls."""
+    """Requests the calls, waits for their ends, and shows what the records say.
+
+    `live_records`: of live calls, their recordings and the receiver of the tool.
+    """
     client = await nats.connect(system.nats_url)
     try:
         progress = await _watch(client)
@@ -141,7 +151,7 @@ async def _campaign(
             await _request_during_faults(console, client, system, progress, len(wanted), timeout)
         else:
             killing = None
-            if recordings:
+            if live_records:
                 await live.assign_callees(system, wanted)
                 killing = asyncio.create_task(live.kill_in_a_sentence(client, system))
             await _request(client, progress, wanted)
@@ -154,15 +164,19 @@ async def _campaign(
         console.print(views.progress(progress.calls))
         last = (await jetstream_of(client, CALLS.name).stream_info(CALLS.name)).state.last_seq
         await wait_until_projected(system.mongo_url, progress.calls, timeout=30)
-        console.print(views.statistics(await campaign_document(system.mongo_url, CAMPAIGN_ID)))
+        for campaign_id in dict.fromkeys(request.campaign_id for request in wanted):
+            console.print(views.statistics(await campaign_document(system.mongo_url, campaign_id)))
         result = await reconcile(client, system, list(progress.calls))
         console.print(views.agreement(result, last))
         if result.problems:
             raise DemoFailed("; ".join(result.problems))
         async with _log(client, system) as log:
             await _transcript(console, log, progress)
-            if recordings:
-                await live.show_agreement(console, system, log, list(progress.calls), recordings, dict(SETTINGS))
+            if live_records:
+                recordings, receiver = live_records
+                calls = list(progress.calls)
+                await live.show_agreement(console, system, log, calls, recordings, dict(SETTINGS))
+                await tool_call.show_tool_call(console, system, log, calls[live.ASKING], receiver)
         if with_faults:
             await _print_fallbacks(console, client, system, progress)
     finally:

@@ -49,7 +49,8 @@ def _cell(number: int, call: Call | None) -> Text:
 
 def statistics(document: Document) -> RenderableType:
     """Shows the counters of a campaign in MongoDB."""
-    table = Table(title="Campaign statistics, read back from MongoDB", title_justify="left", min_width=44)
+    title = f"Campaign statistics, read back from MongoDB: {document.get('_id', 'none')}"
+    table = Table(title=title, title_justify="left", min_width=44)
     table.add_column("counter")
     table.add_column("value", justify="right")
     for name, value in document.items():
