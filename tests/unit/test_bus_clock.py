@@ -10,6 +10,8 @@ from tests.fakes.clock import ManualClock
 
 from chassis.bus_clock import BusClock, NoServerTime
 from chassis.metrics import CLOCK_DIFFERENCE_SECONDS
+from contracts.accounts import api_subject
+from contracts.streams import SCHEDULES
 
 SERVER_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -31,7 +33,7 @@ class Server:
         return SERVER_AT + timedelta(seconds=self.monotonic.now - self.started) + self.ahead
 
     async def request(self, subject: str, **_: Any) -> SimpleNamespace:
-        assert subject == "$JS.API.STREAM.INFO.SCHEDULES"
+        assert subject == api_subject("STREAM.INFO", SCHEDULES.name)
         if self.failure:
             raise self.failure
         self.requests += 1
