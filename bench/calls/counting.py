@@ -1,6 +1,7 @@
 """Counts the requests to JetStream and the acknowledgements of a run, by service, in a run that is not timed.
 
-The requester is known by the prefix of its inbox, the consumer of an acknowledgement by its subject.
+The requester is known by the prefix of its inbox, the consumer of an acknowledgement by its subject. Across accounts the
+server replaces the inbox, so the requester is not known, and requests about the streams of an owner are not seen.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ async def counting(client: Client) -> AsyncIterator[Counts]:
         else:
             counts.others[".".join(parts[:2])] += 1
         inbox = message.reply.split(".")
-        counts.requests[kind, inbox[1] if len(inbox) > 1 else ""] += 1
+        counts.requests[kind, inbox[1] if inbox[0] == "_INBOX" else "other accounts"] += 1
 
     async def on_acknowledgement(message: Msg) -> None:
         parts = message.subject.split(".")

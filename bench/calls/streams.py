@@ -4,13 +4,21 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.client import Client
+from nats.errors import NoRespondersError
+
+from contracts.accounts import CENTRAL, account_of_stream
+from contracts.buckets import WATCHED_STREAMS
 
 LOG = "CALLS"
 REQUESTS = "REQUESTS"
+_OWNERS = sorted({account_of_stream(stream.name) for stream in WATCHED_STREAMS} - {CENTRAL})
+_APIS = ("$JS.API", *(f"$JS.{owner}.API" for owner in _OWNERS))
+"""The prefixes under which admin finds the streams of each account."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,8 @@ class StreamState:
     messages: int
     bytes: int
     last_sequence: int
+    api: str
+    """The prefix of its API: that of its account. A checkout from before the accounts has one for all streams."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +44,10 @@ class StoredMessage:
     stored_at: str = ""
 
 
-async def api(client: Client, subject: str, body: object = None, *, timeout: float = 60) -> dict[str, Any]:
+async def request(client: Client, subject: str, body: object = None, *, timeout: float = 60) -> dict[str, Any]:
     """Sends a request to JetStream and returns its answer. Raises RuntimeError if the answer is an error."""
     data = json.dumps(body).encode() if body is not None else b""
-    answer: dict[str, Any] = json.loads((await client.request(f"$JS.API.{subject}", data, timeout=timeout)).data)
+    answer: dict[str, Any] = json.loads((await client.request(subject, data, timeout=timeout)).data)
     if "error" in answer:
         raise RuntimeError(f"{subject}: {answer['error']['description']}")
     return answer
@@ -45,19 +55,22 @@ async def api(client: Client, subject: str, body: object = None, *, timeout: flo
 
 async def stream_states(client: Client) -> dict[str, StreamState]:
     """Returns the state of each stream, buckets included."""
-    listed = await api(client, "STREAM.LIST")
-    return {
-        one["config"]["name"]: StreamState(one["state"]["messages"], one["state"]["bytes"], one["state"]["last_seq"])
-        for one in listed["streams"]
-    }
+    found: dict[str, StreamState] = {}
+    for prefix in _APIS:
+        with suppress(NoRespondersError):
+            for one in (await request(client, f"{prefix}.STREAM.LIST"))["streams"] or ():
+                state = one["state"]
+                numbers = (state["messages"], state["bytes"], state["last_seq"])
+                found[one["config"]["name"]] = StreamState(*numbers, prefix)
+    return found
 
 
 async def read_stream(client: Client, stream: str, *, after_sequence: int = 0) -> AsyncIterator[StoredMessage]:
     """Yields the messages of a stream in order."""
-    sequence = after_sequence + 1
+    sequence, prefix = after_sequence + 1, (await stream_states(client))[stream].api
     while True:
         body = json.dumps({"seq": sequence, "next_by_subj": ">"}).encode()
-        answer = json.loads((await client.request(f"$JS.API.STREAM.MSG.GET.{stream}", body, timeout=60)).data)
+        answer = json.loads((await client.request(f"{prefix}.STREAM.MSG.GET.{stream}", body, timeout=60)).data)
         if "error" in answer:
             return
         message = answer["message"]
@@ -72,13 +85,13 @@ async def move_consumers(client: Client) -> None:
     Consumers of services that have ended are deleted.
     """
     for stream, state in (await stream_states(client)).items():
-        for consumer in (await api(client, f"CONSUMER.LIST.{stream}"))["consumers"]:
+        for consumer in (await request(client, f"{state.api}.CONSUMER.LIST.{stream}"))["consumers"]:
             begin = {"deliver_policy": "by_start_sequence", "opt_start_seq": state.last_sequence + 1}
             config, name = {**consumer["config"], **begin}, consumer["name"]
-            await api(client, f"CONSUMER.DELETE.{stream}.{name}")
+            await request(client, f"{state.api}.CONSUMER.DELETE.{stream}.{name}")
             if "durable_name" in config:
                 body = {"stream_name": stream, "config": config}
-                await api(client, f"CONSUMER.DURABLE.CREATE.{stream}.{name}", body)
+                await request(client, f"{state.api}.CONSUMER.DURABLE.CREATE.{stream}.{name}", body)
 
 
 async def wait_until_stored(client: Client, counts: Mapping[str, int], *, seconds: float = 120) -> None:
