@@ -1,7 +1,7 @@
 """Counts the requests to JetStream and the acknowledgements of a run, by service, in a run that is not timed.
 
-The requester is known by the prefix of its inbox, the consumer of an acknowledgement by its subject. Across accounts the
-server replaces the inbox, so the requester is not known, and requests about the streams of an owner are not seen.
+The requester is known by the prefix of its inbox, the consumer of an acknowledgement by its subject. Across accounts
+the server replaces the inbox, so the requester is not known, and requests about the streams of an owner are not seen.
 """
 
 import asyncio

@@ -13,6 +13,7 @@ from tests.browser.sample_run import WAIT_SECONDS, SampleRun
 from tests.browser.visits import Visit
 from tests.builders.requests import request
 
+from chassis.stream_api import jetstream_of
 from contracts.streams import CALLS
 
 NOTE_IDS = """
@@ -131,12 +132,12 @@ async def followed(run: SampleRun, after_sequence: int) -> AsyncIterator[list[in
 
 
 async def last_sequence(run: SampleRun) -> int:
-    return (await run.bus.jetstream().stream_info(CALLS.name)).state.last_seq
+    return (await jetstream_of(run.bus, CALLS.name).stream_info(CALLS.name)).state.last_seq
 
 
 async def positions(run: SampleRun, after_sequence: int, *starts: str, call_id: str = "") -> list[int]:
     """Returns where the log has messages after a sequence whose subject begins so, or names the call."""
-    js, found = run.bus.jetstream(), []
+    js, found = jetstream_of(run.bus, CALLS.name), []
     for one in range(after_sequence + 1, await last_sequence(run) + 1):
         with contextlib.suppress(NotFoundError):
             subject = (await js.get_msg(CALLS.name, one)).subject or ""

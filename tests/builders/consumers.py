@@ -5,6 +5,7 @@ from contextlib import suppress
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
+from chassis.stream_api import jetstream_of
 from contracts.consumers import Consumer
 
 
@@ -13,7 +14,7 @@ async def is_settled(client: Client, consumer: Consumer) -> bool:
 
     The server counts a message as pending some time after it has stored it. So its sequence is compared, too.
     """
-    js, newest = client.jetstream(), 0
+    js, newest = jetstream_of(client, consumer.stream.name), 0
     for filter in consumer.filters:
         with suppress(NotFoundError):
             newest = max(newest, (await js.get_last_msg(consumer.stream.name, filter)).seq or 0)

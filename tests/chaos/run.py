@@ -29,6 +29,7 @@ from centralita.replay.record import export, from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.dead_letters import read_dead_letters
+from chassis.stream_api import jetstream_of
 from contracts import Service, call_id_of
 from contracts.accounts import ADMIN
 from contracts.consumers import CONSUMERS
@@ -159,7 +160,7 @@ class ChaosRun:
         self.system.services["call-orchestrator"].kill()
         deadline = time.monotonic() + _PROJECTION_SECONDS
         while True:
-            info = await admin.jetstream(timeout=5).stream_info(QUEUE.name, subjects_filter=">")
+            info = await jetstream_of(admin, QUEUE.name, timeout=5).stream_info(QUEUE.name, subjects_filter=">")
             left = sorted(info.state.subjects or {})
             if not left or time.monotonic() > deadline:
                 return left

@@ -14,6 +14,7 @@ from centralita.embedded.cluster import Cluster, wait_until_recovered
 from centralita.embedded.ledger import Dial, dials, max_concurrent, max_dials_in_window
 from centralita.embedded.system import System, running
 from chassis.addresses import connection
+from chassis.stream_api import jetstream_of
 from contracts import call_id_of
 from contracts.streams import CALLS
 
@@ -25,7 +26,7 @@ REPLICAS = {"call-orchestrator": 2, "voice": 2}
 
 
 async def log_leader(client: Client) -> str:
-    cluster = (await client.jetstream().stream_info(CALLS.name)).cluster
+    cluster = (await jetstream_of(client, CALLS.name).stream_info(CALLS.name)).cluster
     assert cluster
     assert cluster.leader
     return cluster.leader

@@ -20,6 +20,7 @@ from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.servers import nats_server
 from centralita.embedded.vendors import ANY_TIME
 from chassis.provision import provision
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence, read
 from contracts import (
     Call,
@@ -63,7 +64,9 @@ async def publish(client: Client, events: Sequence[Event]) -> None:
 
 async def is_handled(client: Client) -> bool:
     consumers = (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS)
-    infos = [await client.jetstream().consumer_info(REQUESTS.name, consumer.name) for consumer in consumers]
+    infos = [
+        await jetstream_of(client, REQUESTS.name).consumer_info(REQUESTS.name, consumer.name) for consumer in consumers
+    ]
     return not any(info.num_pending or info.num_ack_pending for info in infos)
 
 

@@ -20,6 +20,7 @@ from centralita.embedded.ledger import (
     set_callee_behaviour,
 )
 from centralita.embedded.system import System, running
+from chassis.stream_api import jetstream_of
 from contracts import CallCreated, CallRequested, call_id_of
 from contracts.streams import CALLS
 
@@ -60,7 +61,9 @@ async def until_created(client: Client, count: int) -> None:
     """Waits until the log has so many calls."""
     async with asyncio.timeout(60):
         while True:
-            info = await client.jetstream(timeout=60).stream_info(CALLS.name, subjects_filter=CallCreated.subjects())
+            info = await jetstream_of(client, CALLS.name, timeout=60).stream_info(
+                CALLS.name, subjects_filter=CallCreated.subjects()
+            )
             if sum((info.state.subjects or {}).values()) >= count:
                 return
             await asyncio.sleep(0.1)

@@ -14,6 +14,7 @@ from centralita.demo.documents import wait_until_projected
 from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import running
 from chassis.event_log import EventLog
+from chassis.stream_api import jetstream_of
 from contracts import (
     AdmissionGranted,
     AdmissionReleased,
@@ -128,7 +129,7 @@ async def test_a_grant_of_a_killed_replica_is_not_carried_out_after_an_acknowled
                     await asyncio.sleep(0.2)
             dying.kill()
             await act(http, "pause", {"reason": "the wrong script"}, is_paused=True)
-            paused_at = (await client.jetstream().stream_info(CALLS.name)).state.last_seq
+            paused_at = (await jetstream_of(client, CALLS.name).stream_info(CALLS.name)).state.last_seq
             held = await grants.stuck()
             assert held, "the killed replica has received grants"
             async with asyncio.timeout(120):

@@ -8,6 +8,7 @@ import httpx
 import nats
 
 from centralita.embedded.system import running
+from chassis.stream_api import jetstream_of
 from contracts.accounts import ADMIN
 from contracts.streams import REQUESTS
 from contracts.work import DEAD_LETTER_USER
@@ -40,7 +41,7 @@ async def test_a_wrong_request_is_listed_resent_and_dropped_over_rest(tmp_path: 
             dropped = await http.post(f"{PATH}/{second['sequence']}/drop")
             assert dropped.status_code == 200, dropped.text
             assert (await http.get(f"{PATH}/groups")).json()["groups"] == []
-            assert (await client.jetstream().stream_info(REQUESTS.name)).state.messages == 0
+            assert (await jetstream_of(client, REQUESTS.name).stream_info(REQUESTS.name)).state.messages == 0
         finally:
             await client.close()
         assert NUMBER not in system.services[DEAD_LETTER_USER].output()
