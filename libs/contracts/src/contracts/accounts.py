@@ -13,8 +13,10 @@ ADMIN = "admin"
 """The user that provisions, imports logs and migrates. The only one in the central account; without limits."""
 CENTRAL = "CENTRALITA"
 """The account of the shared streams. Its name is a part of their path on the server's disk."""
-SYSTEM = "SYS"
-"""The account in which the server answers requests about itself. It has no user."""
+SYSTEM = "$SYS"
+"""The account in which the server answers requests about itself. It has no user.
+
+Its name is that of the server's default: a cluster keeps the list of its streams on disk under this name."""
 
 
 def account_of(user: str) -> str:
@@ -38,10 +40,19 @@ def owned_streams(account: str) -> tuple[Stream, ...]:
     return tuple(one for one in WATCHED_STREAMS if one.owner and account_of(one.owner) == account)
 
 
-def api_subject(verb: str, stream: str, *tokens: str) -> str:
+def stored_again(stream: str, subject: str) -> str:
+    """Returns the subject on which admin stores a message of a stream once more, in a copy of the stream.
+
+    The copy is in the account of the stream, and stores the message on `subject`. No service may publish there.
+    """
+    return f"stored_again.{stream}.{subject}"
+
+
+def api_subject(verb: str, stream: str, *tokens: str, account: str | None = None) -> str:
     """Returns the subject of a request to JetStream's API about a stream, such as ``STREAM.INFO``.
 
     It is the same for every user, the owner of the stream included: as if the stream's account were a JetStream domain.
     No server has such a domain; the mappings and imports of the accounts make it (`contracts.nats_configuration`).
+    `account`: in which the stream is, if it is not where it belongs.
     """
-    return ".".join((f"$JS.{account_of_stream(stream)}.API.{verb}.{stream}", *tokens))
+    return ".".join((f"$JS.{account or account_of_stream(stream)}.API.{verb}.{stream}", *tokens))

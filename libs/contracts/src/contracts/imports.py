@@ -17,6 +17,7 @@ from contracts.accounts import (
     account_of,
     account_of_stream,
     owned_streams,
+    stored_again,
 )
 from contracts.askers import outcomes_for
 from contracts.buckets import WATCHED_STREAMS
@@ -89,7 +90,7 @@ def _imports_of_admin() -> Iterator[Import]:
     for account in sorted({account_of(user.name) for user in users()}):
         for stream in owned_streams(account):
             yield Import(CENTRAL, account, Kind.SERVICE, f"{_API}>", f"$JS.{account}.API.>")
-            for subject in stream.subjects:
+            for subject in (*stream.subjects, stored_again(stream.name, ">")):
                 yield Import(CENTRAL, account, Kind.SERVICE, subject, subject)
             live = stream.live(">")
             yield Import(CENTRAL, account, Kind.STREAM, live, live)

@@ -27,10 +27,10 @@ def configuration(*, has_permissions: bool = True) -> str:
     """
     known = {account_of(user.name): user for user in users()}
     parts = ["# Generated: `make contracts`. Accounts, users and permissions; see contracts.imports and ADR 12."]
-    parts += [f"system_account: {SYSTEM}", "accounts {"]
+    parts += [f"system_account: {_name(SYSTEM)}", "accounts {"]
     for account in (SYSTEM, CENTRAL, *sorted(known.keys() - {CENTRAL})):
         members = [_user(known[account], has_permissions=has_permissions)] if account in known else []
-        parts += [f"  {account}: {{", *(f"    {line}" for line in _account(account, members)), "  }"]
+        parts += [f"  {_name(account)}: {{", *(f"    {line}" for line in _account(account, members)), "  }"]
     return "\n".join([*parts, "}"]) + "\n"
 
 
@@ -77,7 +77,7 @@ def _exported(one: Import) -> tuple[Kind, str]:
 
 def _import(one: Import) -> str:
     local = f", to: {_text(one.local)}" if one.local != one.subject else ""
-    return f"{{{one.kind}: {{account: {one.exporter}, subject: {_text(one.subject)}}}{local}}}"
+    return f"{{{one.kind}: {{account: {_name(one.exporter)}, subject: {_text(one.subject)}}}{local}}}"
 
 
 def _user(user: User, *, has_permissions: bool) -> list[str]:
@@ -96,6 +96,11 @@ def _allowed(act: str, subjects: Iterable[str]) -> list[str]:
 def _list(name: str, items: Iterable[str]) -> list[str]:
     lines = [f"  {item}" for item in items]
     return [f"{name}: [", *lines, "]"] if lines else []
+
+
+def _name(account: str) -> str:
+    """Returns the name of an account in the configuration, where a bare ``$`` begins a variable."""
+    return _text(account) if account.startswith("$") else account
 
 
 def _text(value: str) -> str:
