@@ -21,16 +21,19 @@ from tests.builders.events import call_created, status_changed
 
 from centralita.embedded.cluster import NODES, nats_cluster, wait_until_recovered
 from centralita.embedded.credentials import Credentials
+from centralita.embedded.provisioning import provision_bus
 from centralita.embedded.servers import nats_server
-from centralita.embedded.system import _provision
 from centralita.operations.doctor import bus
 from chassis.addresses import connection
 from chassis.event_log import EventLog
 from chassis.findings import Result
 from chassis.migrate import MigrationRefused, migrate
-from chassis.provision import COPY_OF_CALLS, NotMigrated, provision
+from chassis.migration_checks import COPY_OF_CALLS, NotMigrated
+from chassis.provision import provision
+from chassis.stream_api import jetstream_of
 from chassis.stream_checks import MIGRATE
 from chassis.stream_reader import last_sequence, read
+from chassis.stream_replacement import other_clients
 from contracts import Call, CallStatus, TimerDue
 from contracts.accounts import ADMIN
 from contracts.consumers import CONSUMERS
@@ -321,10 +324,15 @@ async def test_a_cluster_is_migrated_and_keeps_its_replicas(tmp_path: Path) -> N
         with pytest.raises(MigrationRefused, match="other clients are connected: edge"):
             await migrate(client, replicas=NODES)
         await other.close()
+        async with asyncio.timeout(60):
+            while await other_clients(client):
+                await asyncio.sleep(0.1)
         before = await old.messages()
         await migrate(client, replicas=NODES)
         await wait_until_recovered(cluster, client)
-        assert {(await old.js.stream_info(stream.name)).config.num_replicas for stream in STREAMS} == {NODES}
+        for stream in STREAMS:
+            info = await jetstream_of(client, stream.name, 60).stream_info(stream.name)
+            assert info.config.num_replicas == NODES
         await check_deliveries(old, before)
         assert (await old.messages())[: len(before)] == before
         await client.close()
@@ -333,7 +341,7 @@ async def test_a_cluster_is_migrated_and_keeps_its_replicas(tmp_path: Path) -> N
 async def test_an_embedded_run_migrates_its_folder_by_itself(old: OldInstallation, old_url: str) -> None:
     before = await old.messages()
     await old.client.close()
-    await _provision(old_url, None)
+    await provision_bus(old_url, None)
     client = await nats.connect(old_url)
     migrated = OldInstallation(client)
     migrated.waiting = old.waiting

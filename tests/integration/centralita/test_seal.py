@@ -21,8 +21,8 @@ from tests.builders.secret_keys import TEST_KEYS
 
 from centralita.embedded.cluster import NODES, nats_cluster
 from centralita.embedded.credentials import Credentials
+from centralita.embedded.provisioning import provision_bus
 from centralita.embedded.servers import nats_server
-from centralita.embedded.system import _provision
 from centralita.replay.importing import ImportRefused, import_file
 from centralita.replay.record import export, fold, from_streams
 from centralita.replay.scope import Scope
@@ -36,8 +36,10 @@ from chassis.deletion import delete_message
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.leader_get import get_of_leader
-from chassis.provision import NotSealed, consumer_config, provision
+from chassis.migration_checks import NotSealed
+from chassis.provision import consumer_config, provision
 from chassis.settings import key_bytes
+from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence, read
 from contracts import (
     AudioReady,
@@ -273,7 +275,7 @@ async def check_sealed(old: OldInstallation, before: list[tuple[Any, ...]], fold
     assert await old.messages() == before
     for stream in SEALED_STREAMS:
         with pytest.raises(NotFoundError):
-            await old.js.stream_info(sealed_copy(stream.name))
+            await jetstream_of(old.client, stream.name).stream_info(sealed_copy(stream.name))
     await provision(old.client)
     consumers = {info.name for stream in (CALLS, REQUESTS) for info in await old.js.consumers_info(stream.name)}
     assert consumers == {consumer.name for consumer in CONSUMERS if consumer.stream in (CALLS, REQUESTS)}
@@ -340,7 +342,7 @@ async def test_a_run_that_is_killed_after_any_request_is_finished_by_the_next(
 ) -> None:
     """Each run is killed after one more request than the run before, once it has begun to rewrite."""
     before, publish, rewrite, runs = await old.messages(), Client.publish, Rewriting.run, 0
-    monkeypatch.setattr(stream_rewriting, "MAX_IN_FLIGHT", 2)
+    monkeypatch.setattr("chassis.stream_copy.MAX_IN_FLIGHT", 2)
     left: float = 0
 
     async def publish_or_kill(self: Client, *arguments: Any, **options: Any) -> None:
@@ -450,7 +452,7 @@ async def test_the_streams_of_a_cluster_are_sealed_on_each_node(tmp_path: Path) 
     access = Credentials.generate()
     with nats_cluster(tmp_path, access=access) as cluster:
         url = access.url(cluster.url, ADMIN)
-        await _provision(url, cluster)
+        await provision_bus(url, cluster)
         client = await nats.connect(**connection(url), name="admin")
         old = OldInstallation(client)
         await old.build()
@@ -458,7 +460,8 @@ async def test_the_streams_of_a_cluster_are_sealed_on_each_node(tmp_path: Path) 
         await seal_streams(client, Keyring(client, MASTER_KEY), DIGESTS, progress=lambda *_: None, replicas=NODES)
         assert await old.messages() == before
         for stream in SEALED_STREAMS:
-            assert (await old.js.stream_info(stream.name)).config.num_replicas == NODES
+            info = await jetstream_of(client, stream.name, 60).stream_info(stream.name)
+            assert info.config.num_replicas == NODES
         await client.close()
     files = raw_files(tmp_path)
     assert [

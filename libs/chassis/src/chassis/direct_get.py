@@ -74,14 +74,16 @@ async def get_page(
     start_sequence: int = 1,
     start_time: datetime | None = None,
     limit: int = MAX_PAGE,
+    account: str | None = None,
 ) -> Page:
     """Returns up to `limit` messages on `subject` from `start_sequence` on, or from `start_time` on if it is given.
 
-    Raises an error of nats-py; TimeoutError also if a part of the page was lost on the way.
+    `account`: in which the stream is, if it is not where it belongs. Raises an error of nats-py; TimeoutError also if a
+    part of the page was lost on the way.
     """
     start = {"start_time": start_time.isoformat()} if start_time else {"seq": max(start_sequence, 1)}
     query = {**start, "batch": limit, "max_bytes": _MAX_PAGE_BYTES, "next_by_subj": subject}
-    return await _request(client, stream, query)
+    return await _request(client, stream, query, account=account)
 
 
 async def get_newest_of_each(client: Client, stream: str, filters: Sequence[str]) -> list[StoredMessage]:
@@ -120,12 +122,15 @@ async def get_first(client: Client, stream: str, filter: str) -> StoredMessage |
     return messages[0] if messages else None
 
 
-async def _request(client: Client, stream: str, query: Mapping[str, object], *, is_batch: bool = True) -> Page:
+async def _request(
+    client: Client, stream: str, query: Mapping[str, object], *, is_batch: bool = True, account: str | None = None
+) -> Page:
     """Returns the messages of one request. The server ends those of a batch with a status, a single one with none."""
     replies, reply = await replies_of(client), _Reply(is_batch=is_batch)
     subject = replies.expect(reply.add)
     try:
-        await client.publish(api_subject("DIRECT.GET", stream), json.dumps(query).encode(), reply=subject)
+        request = api_subject("DIRECT.GET", stream, account=account)
+        await client.publish(request, json.dumps(query).encode(), reply=subject)
         return await reply.page()
     finally:
         replies.forget(subject)

@@ -14,6 +14,7 @@ from functools import partial
 import nats
 import structlog
 from nats.aio.client import Client
+from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -36,6 +37,8 @@ from chassis.addresses import connection
 from chassis.buckets import provision_buckets
 from chassis.connection_errors import on_bus_error
 from chassis.leader_retry import retry_until_leader
+from chassis.migration_checks import NO_ACCOUNTS, NotMigrated, check_migrated
+from chassis.misplaced_streams import is_incomplete
 from chassis.recorded_requests import begin_record
 from chassis.replicas import Replicas, at_least_existing
 from chassis.settings import ServiceSettings, read
@@ -44,14 +47,11 @@ from contracts.accounts import ADMIN
 from contracts.consumers import CONSUMERS, RETIRED_CONSUMERS, Consumer
 from contracts.streams import (
     AUDIT,
-    CALLS,
     CONTACTS,
     MEGABYTE,
     REQUESTS,
-    SEALED_STREAMS,
     STREAMS,
     Stream,
-    sealed_copy,
 )
 from contracts.work import work_of
 
@@ -64,30 +64,7 @@ CONNECT_SECONDS = 10
 DUPLICATE_WINDOW_SECONDS = 120
 """How long a stream remembers each ``Nats-Msg-Id``."""
 
-COPY_OF_CALLS = "CALLS_COPY"
-"""The stream that `chassis.migrate` needs meanwhile."""
-
 logger = structlog.get_logger()
-
-
-class NotMigrated(Exception):
-    """CALLS is that of an older build, or its migration was interrupted."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the stream CALLS contains the deadlines of an older build, which provisioning cannot move. Stop all "
-            "services and run `python -m chassis.migrate` with the NATS_URL of the user admin (docs/production.md)"
-        )
-
-
-class NotSealed(NotMigrated):
-    """`centralita seal` was interrupted."""
-
-    def __init__(self, stream: str) -> None:
-        Exception.__init__(
-            self,
-            f"`centralita seal` was interrupted: the stream {stream} is incomplete. Stop all services and run it again",
-        )
 
 
 class NotEnoughNodes(Exception):
@@ -122,7 +99,7 @@ async def provision(client: Client, *, replicas: int = 1, max_bytes: Mapping[str
     A stream that is on more nodes already stays on them; this is logged. A step without an answer is repeated, because
     a cluster that elects another leader answers nothing meanwhile. Raises NotMigrated, NotSealed, NotEnoughNodes.
     """
-    await retry_until_leader(partial(_check_migrated, client))
+    await retry_until_leader(partial(check_migrated, client))
     try:
         for stream in STREAMS:
             size = (max_bytes or {}).get(stream.name, stream.max_bytes)
@@ -139,18 +116,6 @@ async def provision(client: Client, *, replicas: int = 1, max_bytes: Mapping[str
         if error.err_code in _TOO_FEW_NODES:
             raise NotEnoughNodes(f"fewer than {replicas} nodes keep streams: {error.description}") from error
         raise
-
-
-async def _check_migrated(client: Client) -> None:
-    js = jetstream_of(client, CALLS.name)
-    for name in (CALLS.name, COPY_OF_CALLS):
-        with suppress(NotFoundError):
-            if (await js.stream_info(name)).config.allow_msg_schedules or name == COPY_OF_CALLS:
-                raise NotMigrated
-    for stream in SEALED_STREAMS:
-        with suppress(NotFoundError):
-            await jetstream_of(client, stream.name).stream_info(sealed_copy(stream.name))
-            raise NotSealed(stream.name)
 
 
 async def _stream(js: JetStreamContext, config: StreamConfig) -> None:
@@ -247,21 +212,32 @@ def consumer_config(consumer: Consumer, *, start_sequence: int | None = None) ->
     )
 
 
+async def _check_complete(client: Client, stream: Stream) -> None:
+    """Raises NotFoundError if there is no stream, or if a migration has not finished it."""
+    if is_incomplete(await jetstream_of(client, stream.name).stream_info(stream.name)):
+        raise NotFoundError(description=f"the stream {stream.name} is incomplete: run python -m chassis.migrate")
+
+
 async def wait_until_provisioned(client: Client, service: str) -> None:
     """Waits until the streams and consumers of `service` exist; a service may be started before provisioning."""
     work, pause = work_of(service), 0.2
     while True:
         try:
             for stream in (*work.reads, *work.consumes):
-                await retry_until_leader(partial(jetstream_of(client, stream.name).stream_info, stream.name))
+                await retry_until_leader(partial(_check_complete, client, stream))
             for consumer in work.handles:
                 await retry_until_leader(
                     partial(
                         jetstream_of(client, consumer.stream.name).consumer_info, consumer.stream.name, consumer.name
                     )
                 )
-        except NotFoundError:
-            logger.warning("not_provisioned", again_in_seconds=pause, advice="run python -m chassis.provision")
+        except NotFoundError as error:
+            logger.warning(
+                "not_provisioned",
+                reason=error.description,
+                again_in_seconds=pause,
+                advice="run python -m chassis.provision",
+            )
             await asyncio.sleep(pause)
             pause = min(2 * pause, _MAX_PAUSE_SECONDS)
         else:
@@ -285,6 +261,9 @@ async def _main() -> None:
         raise SystemExit(1) from None
     except NotMigrated as error:
         sys.stderr.write(f"Nothing was changed: {error}.\n")
+        raise SystemExit(1) from None
+    except NoRespondersError:
+        sys.stderr.write(f"Nothing was changed: {NO_ACCOUNTS}.\n")
         raise SystemExit(1) from None
     finally:
         await client.close()

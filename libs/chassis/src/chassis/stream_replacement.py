@@ -6,47 +6,91 @@ mirror that is complete becomes a stream of its own. Its consumers continue wher
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig, StreamInfo, StreamSource
-from nats.js.errors import NotFoundError, ServerError
+from nats.js.errors import ServerError
 
 from chassis.provision import consumer_config
+from contracts.accounts import CENTRAL, account_of
 from contracts.consumers import CONSUMERS
+from contracts.imports import CONNECTIONS
+from contracts.permissions import users
 from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE
 
-_CONNECTIONS = "$SYS.REQ.ACCOUNT.PING.CONNZ"
+_OWN_CONNECTIONS = "$SYS.REQ.ACCOUNT.PING.CONNZ"
 """Each server replies with the connections of the account that asks."""
+_NO_RESPONDERS = "503"
 _STILL_REMOVING = 10049
-_PAUSE_SECONDS, _ANSWERS_SECONDS = 0.2, 1.0
+_PAUSE_SECONDS, _ANSWERS_SECONDS, _MAX_ANSWERS_SECONDS = 0.2, 1.0, 20.0
 
 
 async def other_clients(client: Client) -> list[str]:
-    """Returns the names of the other clients that are connected to the account of `client`."""
-    inbox = await client.subscribe(client.new_inbox())
-    await client.publish(_CONNECTIONS, b"{}", reply=inbox.subject)
-    connections: list[dict[str, Any]] = []
-    with suppress(NatsTimeoutError):
-        while True:
-            answer = await inbox.next_msg(timeout=_ANSWERS_SECONDS)
-            connections += json.loads(answer.data)["data"]["connections"]
-    await inbox.unsubscribe()
+    """Returns the names of the other clients that are connected to the server, or to any server of its cluster.
+
+    The server lists the connections of one account. So it is asked about each account of the contracts; a server that
+    does not have the account has no service in it. An account about which a server does not answer counts as a client.
+    """
+    accounts = sorted({account_of(user.name) for user in users()} - {CENTRAL})
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(f"{inbox}.*")
+    for account in accounts:
+        await client.publish(CONNECTIONS.replace("*", account), b"{}", reply=f"{inbox}.{account}")
+    await client.publish(_OWN_CONNECTIONS, b"{}", reply=f"{inbox}.{CENTRAL}")
+    found = await _connections([*accounts, CENTRAL], subscription)
+    await subscription.unsubscribe()
     identity = (client.client_id, client.options["name"])  # the number alone is that of another client on another node
-    own = next((one for one in connections if (one["cid"], one.get("name")) == identity), None)
-    return sorted(str(one.get("name") or f"{one['ip']}:{one['port']}") for one in connections if one is not own)
+    own = next((one for one in found.connections if (one["cid"], one.get("name")) == identity), None)
+    others = [str(one.get("name") or f"{one['ip']}:{one['port']}") for one in found.connections if one is not own]
+    return sorted(others) + [f"clients of the account {account} (no answer)" for account in found.unanswered()]
 
 
-async def find_stream(js: JetStreamContext, stream: str) -> StreamInfo | None:
-    """Returns what the server knows about a stream; None if there is none."""
-    with suppress(NotFoundError):
-        return await js.stream_info(stream)
-    return None
+@dataclass(slots=True)
+class _Connections:
+    """The connections of accounts, and the servers that have answered about each; None: no server has the account."""
+
+    servers: dict[str, set[str] | None]
+    connections: list[dict[str, Any]] = field(default_factory=list)
+
+    def unanswered(self) -> list[str]:
+        """Returns the accounts about which a server has not answered that has answered about another one."""
+        known = set[str]().union(*(servers for servers in self.servers.values() if servers))
+        return [
+            account
+            for account, servers in self.servers.items()
+            if servers is not None and (servers != known or not servers)
+        ]
+
+    def add(self, message: Msg) -> None:
+        """Adds an answer."""
+        account = message.subject.rpartition(".")[2]
+        if (message.headers or {}).get("Status") == _NO_RESPONDERS:
+            if account != CENTRAL:
+                self.servers[account] = None
+            return
+        answer = json.loads(message.data)
+        self.connections += answer["data"]["connections"] or []
+        self.servers[account] = (self.servers[account] or set()) | {answer["server"]["id"]}
+
+
+async def _connections(accounts: Iterable[str], subscription: Subscription) -> _Connections:
+    """Returns what the servers answer, once none has answered for a while and no answer is missing."""
+    found, clock = _Connections({account: set() for account in accounts}), asyncio.get_running_loop().time
+    deadline = clock() + _MAX_ANSWERS_SECONDS
+    while clock() < deadline:
+        try:
+            found.add(await subscription.next_msg(timeout=_ANSWERS_SECONDS))
+        except NatsTimeoutError:
+            if not found.unanswered():
+                break
+    return found
 
 
 async def create_stream(js: JetStreamContext, config: StreamConfig) -> None:

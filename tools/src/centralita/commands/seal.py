@@ -15,9 +15,10 @@ from centralita.embedded.servers import CannotStart
 from centralita.embedded.stopped_run import stopped_run
 from centralita.rewriting.persons import WrongDigestKey
 from centralita.rewriting.sealing_run import Sealed, SealRefused, seal_streams
-from centralita.rewriting.stream_rewriting import RewritingInterrupted
 from chassis.keyring import Keyring
-from chassis.provision import NotEnoughNodes, NotMigrated, Settings
+from chassis.migration_checks import NotMigrated
+from chassis.provision import NotEnoughNodes, Settings
+from chassis.stream_copy import CopyInterrupted
 from contracts.accounts import ADMIN
 
 app = typer.Typer()
@@ -66,7 +67,7 @@ def run_seal(
         exit_codes.fail(str(error))
     except (SealRefused, NotMigrated, NotEnoughNodes, WrongDigestKey) as error:
         exit_codes.fail(f"Nothing was changed: {error}.")
-    except RewritingInterrupted as error:
+    except CopyInterrupted as error:
         exit_codes.fail(f"Not finished: {error}. Run the command again before you start the services.")
     print_json(sealed) if json else typer.echo("\n".join(_lines(sealed, dry_run=dry_run)))
     if sealed.left:

@@ -10,19 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import nats
 
 from centralita.embedded.clock_setting import clock_setting
-from centralita.embedded.cluster import NODES, Cluster, nats_cluster
+from centralita.embedded.cluster import Cluster, nats_cluster
 from centralita.embedded.console import ConsoleLogin, running_console
 from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
 from centralita.embedded.dead_letter_process import dead_letter_process
 from centralita.embedded.live_streams import live_settings
 from centralita.embedded.processes import SupervisedProcess
+from centralita.embedded.provisioning import provision_bus
 from centralita.embedded.run_files import store_settings
 from centralita.embedded.secret_keys import secret_keys
 from centralita.embedded.servers import (
-    START_SECONDS,
     CannotStart,
     Server,
     listen,
@@ -30,9 +29,6 @@ from centralita.embedded.servers import (
     restartable_nats_server,
 )
 from centralita.embedded.vendors import ANY_TIME, Vendors, vendors
-from chassis.addresses import connection
-from chassis.migrate import migrate
-from chassis.provision import NotEnoughNodes, NotMigrated, NotSealed, provision
 from chassis.time_mapping import TimeMapping
 from contracts.accounts import ADMIN
 from contracts.permissions import OPERATOR
@@ -130,7 +126,7 @@ async def running(
     ):
         nats_url, cluster = bus.url, bus if isinstance(bus, Cluster) else None
         access.store(folder / "nats" / CREDENTIALS_FILE.name, nats_url)
-        await _provision(access.url(nats_url, ADMIN), cluster)
+        await provision_bus(access.url(nats_url, ADMIN), cluster)
         simulators = vendors(
             environment,
             seed=seed,
@@ -226,30 +222,6 @@ def _bus(folder: Path, ports: Ports, access: Credentials, *, clustered: bool) ->
     else:
         with restartable_nats_server(folder, port=ports.nats, access=access) as server:
             yield server
-
-
-async def _provision(admin_url: str, cluster: Cluster | None) -> None:
-    """Provisions the bus. A node of the cluster may miss a heartbeat on a loaded machine: waits until it is back."""
-    replicas = NODES if cluster else 1
-    client = await nats.connect(**connection(admin_url))
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            while True:
-                try:
-                    return await provision(client, replicas=replicas)
-                except NotSealed as error:
-                    raise CannotStart(str(error)) from error
-                except NotMigrated:
-                    return await migrate(client, replicas=replicas)
-                except NotEnoughNodes:
-                    if cluster is None:
-                        raise
-                    await asyncio.sleep(0.2)
-                    await asyncio.to_thread(cluster.wait_until_formed)
-    except TimeoutError as error:
-        raise CannotStart(f"the streams could not be created on {replicas} nodes within {START_SECONDS} s") from error
-    finally:
-        await client.close()
 
 
 def _labels(name: str, count: int) -> list[str]:

@@ -30,7 +30,8 @@ from centralita.replay.manifest import Manifest
 from centralita.replay.publisher import BatchPublisher
 from centralita.replay.undo_import import UndoRefused, undo_import
 from chassis.direct_get import get_first
-from chassis.provision import NotMigrated, Settings, provision
+from chassis.migration_checks import NotMigrated
+from chassis.provision import Settings, provision
 from chassis.settings import read
 from chassis.stream_api import jetstream_of
 from chassis.stream_reader import last_sequence

@@ -17,11 +17,12 @@ from centralita.rewriting.stream_rewriting import Progress, Rewriting, is_comple
 from chassis.dead_letters import read_dead_letters
 from chassis.direct_get import StoredMessage
 from chassis.keyring import Keyring
-from chassis.provision import NotSealed, provision
+from chassis.migration_checks import NotSealed
+from chassis.provision import provision
 from chassis.stored_event import load_keys, stored_event_of_raw
-from chassis.stream_api import jetstream_of
+from chassis.stream_api import find_stream, jetstream_of
 from chassis.stream_reader import last_sequence, read
-from chassis.stream_replacement import find_stream, other_clients
+from chassis.stream_replacement import other_clients
 from contracts import CallCreated
 from contracts.number_digests import NumberDigests
 from contracts.personal import PERSON_HEADER, PLACEHOLDERS
@@ -64,7 +65,7 @@ async def seal_streams(
 ) -> Sealed:
     """Seals all messages in clear; with `dry_run`, only counts them. A repetition finishes an interrupted run.
 
-    `keyring` is started here. Raises SealRefused, RewritingInterrupted, WrongDigestKey, WrongMasterKey, and the errors
+    `keyring` is started here. Raises SealRefused, CopyInterrupted, WrongDigestKey, WrongMasterKey, and the errors
     of `provision`.
     """
     sizes = max_bytes or {}

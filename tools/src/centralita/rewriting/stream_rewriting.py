@@ -1,9 +1,6 @@
 """Stores all messages of a stream again, some with another body, while no service runs.
 
-Each message keeps its sequence, its subject and its headers, apart from those of the server. It keeps its id as
-``ce-id``. The time at which it was first stored becomes a header (`contracts.envelope.FIRST_STORED_HEADER`).
-nats-server accepts neither a sequence nor a time from a client, so gaps are filled by messages that are removed
-afterwards.
+Each message keeps its sequence, its subject and its headers, apart from those of the server (`chassis.stream_copy`).
 
 If the command is interrupted, it is run again: each step finds out from the server what is done.
 
@@ -19,7 +16,7 @@ If the command is interrupted, it is run again: each step finds out from the ser
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from nats.aio.client import Client
@@ -31,24 +28,20 @@ from chassis.deletion import delete_message
 from chassis.direct_get import StoredMessage, get_newest
 from chassis.leader_get import get_of_leader
 from chassis.provision import stream_config
-from chassis.request_reply import request_all
-from chassis.stream_api import jetstream_of
+from chassis.stream_api import find_stream, jetstream_of
+from chassis.stream_copy import GAPS, CopyInterrupted, Writer, is_filler, kept_headers
 from chassis.stream_replacement import (
     as_mirror,
     create_consumers,
     create_stream,
-    find_stream,
     positions_of_consumers,
     wait_until_equal,
 )
 from chassis.stream_scan import Scan
-from contracts.envelope import FIRST_STORED_HEADER
+from contracts.accounts import stored_again
 from contracts.events.timers import TimerDue, fired_subject
 from contracts.streams import CALLS, SCHEDULES, Stream, sealed_copy
 
-MAX_IN_FLIGHT = 500
-_GAP = "gap"
-"""The subject of the messages that fill gaps."""
 _ORIGIN, _POSITIONS = "centralita-origin", "centralita-positions"
 """The names in the metadata of a copy: the state of its stream, and the positions of the consumers of that."""
 _SEALED = "centralita-sealed"
@@ -66,10 +59,6 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of the stage, the done amount and the total amount."""
 
 
-class RewritingInterrupted(RuntimeError):
-    """The server did not store a message. Running the command again continues after the last one that it stored."""
-
-
 class Rewriting:
     """Rewrites one stream. `max_bytes`: its size, if the operator chose one."""
 
@@ -84,11 +73,11 @@ class Rewriting:
         self._progress = progress
 
     async def run(self) -> None:
-        """Does what is left to do. Raises RewritingInterrupted, and the errors of nats-py."""
+        """Does what is left to do. Raises CopyInterrupted, and the errors of nats-py."""
         stream, copy = await find_stream(self._js, self._name), await find_stream(self._js, self._copy)
         if copy is None or not is_complete(copy):
             if stream is None:
-                raise RewritingInterrupted(f"the stream {self._name} does not exist")
+                raise CopyInterrupted(f"the stream {self._name} does not exist")
             copy = await self._completed(stream, copy)
         if stream and self._is_origin(copy, stream):
             await self._js.delete_stream(self._name)
@@ -113,11 +102,11 @@ class Rewriting:
         end_sequence = stream.state.last_seq
         await self._fill(copy.state.last_seq, end_sequence)
         has_filler = await self._has_filler(self._copy, end_sequence)
-        await self._js.purge_stream(self._copy, subject=_GAP, seq=end_sequence if has_filler else None)
+        await self._js.purge_stream(self._copy, subject=GAPS, seq=end_sequence if has_filler else None)
         messages = (await self._js.stream_info(self._copy)).state.messages - has_filler
         if messages != stream.state.messages and not self._stream.has_ttls:
             await self._js.delete_stream(self._copy)
-            raise RewritingInterrupted(f"{self._name} has {stream.state.messages} messages, its copy had {messages}")
+            raise CopyInterrupted(f"{self._name} has {stream.state.messages} messages, its copy had {messages}")
         positions = {name: one async for name, one in positions_of_consumers(self._js, self._name, end_sequence)}
         metadata = {**_metadata(copy), _POSITIONS: json.dumps(positions)}
         await self._js.update_stream(replace(copy.config, metadata=metadata))
@@ -140,8 +129,8 @@ class Rewriting:
             metadata[_COPIED_SEQUENCE] = source[1] if len(source) > 1 else "0"
         config = StreamConfig(
             name=self._copy,
-            subjects=[self._subject(">")],
-            subject_transform=SubjectTransform(src=self._subject(">"), dest=">"),
+            subjects=[stored_again(self._name, ">")],
+            subject_transform=SubjectTransform(src=stored_again(self._name, ">"), dest=">"),
             storage=StorageType.FILE,
             num_replicas=stream.config.num_replicas,
             first_seq=state.first_seq if state.messages else state.last_seq,
@@ -154,7 +143,7 @@ class Rewriting:
 
     async def _fill(self, position: int, end_sequence: int) -> None:
         """Stores the messages after `position` in the copy, and fills its gaps up to `end_sequence`."""
-        writer = _Writer(self._client, self._subject, position)
+        writer = Writer(self._client, self._name, position)
         scan = Scan(self._client, self._name, (), position + 1)
         async for page in scan.up_to(end_sequence):
             forms = await self._new_forms(page)
@@ -166,15 +155,12 @@ class Rewriting:
         await writer.flush()
 
     def _headers(self, message: StoredMessage) -> dict[str, str]:
-        """Returns the headers of a message without those of the server; they keep its id, its time and its end."""
-        own = {name: value for name, value in message.headers.items() if not name.lower().startswith("nats-")}
-        kept = {FIRST_STORED_HEADER: message.time.isoformat()}
-        if message_id := message.headers.get("Nats-Msg-Id"):
-            kept["ce-id"] = message_id
+        """Returns the headers that a message keeps, and when it ends."""
+        kept = kept_headers(message)
         if self._stream.has_ttls and (ttl := message.headers.get(_TTL, "")).endswith("s"):
             expires_at = message.time + timedelta(seconds=int(ttl[:-1]))
             kept[_TTL] = f"{max(int((expires_at - datetime.now(UTC)).total_seconds()), 1)}s"
-        return {**kept, **own}
+        return kept
 
     async def _promote(self, copy: StreamInfo) -> None:
         """Makes a stream of its own of the complete mirror."""
@@ -193,7 +179,7 @@ class Rewriting:
         if sequence == 0:
             return False
         try:
-            return (await get_of_leader(self._client, stream, sequence)).subject == _GAP
+            return is_filler(await get_of_leader(self._client, stream, sequence))
         except NotFoundError:
             return False
 
@@ -203,9 +189,6 @@ class Rewriting:
         metadata = {name: value for name, value in own.items() if name not in _OF_COPIES} | {_SEALED: "1"}
         return replace(stream_config(self._stream, replicas=replicas), metadata=metadata)
 
-    def _subject(self, subject: str) -> str:
-        return f"sealing.{self._name}.{subject}"
-
     def _is_origin(self, copy: StreamInfo, stream: StreamInfo) -> bool:
         """Whether the stream is the one that was copied, and not the one that was created from the copy."""
         return bool(json.loads(_metadata(copy)[_ORIGIN])[0] == _created(stream))
@@ -213,37 +196,6 @@ class Rewriting:
     def _state(self, stream: StreamInfo) -> str:
         messages = None if self._stream.has_ttls else stream.state.messages
         return json.dumps([_created(stream), stream.state.last_seq, messages])
-
-
-@dataclass(slots=True)
-class _Writer:
-    """Stores messages in a copy, each at the next sequence."""
-
-    client: Client
-    subject: Callable[[str], str]
-    sequence: int
-    pending: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
-
-    async def fill_gap(self, end_sequence: int) -> None:
-        """Stores a filler at each sequence up to `end_sequence` that has no message."""
-        while self.sequence + len(self.pending) < end_sequence:
-            await self.add(_GAP, b"", {})
-
-    async def add(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
-        """Stores a message, at the latest with `flush`."""
-        self.pending.append((self.subject(subject), body, headers))
-        if len(self.pending) == MAX_IN_FLIGHT:
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Returns when all messages are stored. Raises RewritingInterrupted."""
-        pending, self.pending = self.pending, []
-        for reply in await request_all(self.client, pending):
-            self.sequence += 1
-            answer = json.loads(reply.data or b"{}") if reply else {}
-            if answer.get("seq") != self.sequence:
-                reason = (answer.get("error") or {}).get("description") or f"it answered {answer or 'nothing'}"
-                raise RewritingInterrupted(f"the server did not store message {self.sequence}: {reason}")
 
 
 def is_sealed(stream: StreamInfo) -> bool:
