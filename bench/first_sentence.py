@@ -2,7 +2,8 @@
 
 One process of conversation on a nats-server of its own, and a model that begins a fixed time after its request and
 sends a word each 12 ms. Measured is the time from the acknowledgement of `speech.heard` until `audio.requested` is
-published again by the server, less the model's time until the first word after the sentence. ``--notes``: the answer is
+published again by the server, less the model's time until the first word after the sentence. The call is live: the
+caller appends `speech.played` after the greeting and each reply, before the pause. ``--notes``: the answer is
 one sentence, followed by a tool call of 25 pieces. With ``--before CHECKOUT``, another checkout with its own ``.venv``
 is measured turn by turn beside this one, so that both have the same load.
 """
@@ -35,7 +36,7 @@ from centralita.embedded.servers import nats_server
 from chassis.event_log import EventLog, StoredEvent
 from chassis.keyring import Keyring
 from chassis.provision import provision
-from contracts import CallStatus, CallStatusChanged, SpeechHeard
+from contracts import CallStatus, CallStatusChanged, SpeechHeard, SpeechPlayed
 from contracts.examples import CALL
 from contracts.personal import json_and_sealed
 from contracts.streams import CALLS
@@ -92,6 +93,7 @@ class Caller:
         self._process = process
         self._decision: StoredEvent | None = None
         self._turn = 0
+        self._played_sequence = 0
         self._arrived: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
 
     async def receive(self, message: Msg) -> None:
@@ -102,20 +104,21 @@ class Caller:
 
     async def turn(self) -> dict[str, float]:
         """Holds one turn; returns the seconds until its first sentence, and all CPU seconds of the process so far."""
-        if self._decision is None or self._turn == TURNS_OF_CALL:
-            self._decision, self._turn = await self._begin_call(), 0
-        assert isinstance(self._decision.event, CallStatusChanged)
-        call = self._decision.event.call
+        decision = self._decision or await self._begin_call()
+        assert isinstance(decision.event, CallStatusChanged)
+        call = decision.event.call
         self._turn += 1
         place = {"call_id": call.call_id, "attempt": call.attempt, "turn": self._turn}
         text = "That would suit me well, thank you for the call."
-        heard = SpeechHeard(**place, text=text, language=call.language, granted_sequence=call.granted_sequence)
-        await self._log.append(heard, cause=self._decision.envelope)
+        known = {"granted_sequence": call.granted_sequence, "previous_sequence": self._played_sequence}
+        heard = SpeechHeard(**place, text=text, language=call.language, **known)  # older builds ignore what is new
+        await self._log.append(heard, cause=decision.envelope)
         heard_at, first_at = time.monotonic(), None
         while True:
             fact, at = await asyncio.wait_for(self._arrived.get(), 60)
             first_at = first_at or at
             if fact == "generated":
+                await (self._play(decision) if self._turn < TURNS_OF_CALL else self._begin_call())
                 fields = Path(f"/proc/{self._process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
                 return {"seconds": first_at - heard_at, "cpu": (int(fields[11]) + int(fields[12])) / _TICKS}
 
@@ -123,7 +126,16 @@ class Caller:
         fields = {"call_id": uuid4(), "status": CallStatus.IN_PROGRESS, "attempt": 1, "number_digest": _PERSON}
         call = CALL.model_copy(update=fields)
         granted = await self._log.append(_decision(call.model_copy(update={"status": CallStatus.RINGING})))
-        return await self._log.append(_decision(call.model_copy(update={"granted_sequence": granted.sequence})))
+        begun = call.model_copy(update={"granted_sequence": granted.sequence})
+        self._decision, self._turn = await self._log.append(_decision(begun)), 0
+        await self._play(self._decision)
+        return self._decision
+
+    async def _play(self, decision: StoredEvent) -> None:
+        assert isinstance(decision.event, CallStatusChanged)
+        place = {"call_id": decision.event.call.call_id, "attempt": decision.event.call.attempt, "turn": self._turn}
+        played = SpeechPlayed(**place, is_complete=True, seconds=1.0)
+        self._played_sequence = (await self._log.append(played, cause=decision.envelope)).sequence
 
 
 def _decision(call: Any) -> CallStatusChanged:
@@ -143,6 +155,7 @@ async def _drive(nats_url: str, model_url: str) -> None:
     try:
         keyring = Keyring(client, MasterKey(b64decode(key)))
         async with keyring.is_current():
+            await keyring.prepare([_PERSON])
             caller = Caller(EventLog(client, CALLS.name, source="voice", keyring=keyring), process.pid)
             for subject in ("audio.requested.*", "reply.generated.*"):
                 await client.subscribe(CALLS.live(subject), cb=caller.receive)

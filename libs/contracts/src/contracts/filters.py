@@ -8,7 +8,13 @@ from contracts.events.admissions import AdmissionGranted, AdmissionReleased
 from contracts.events.audio import AudioRequested
 from contracts.events.calls import CallStatusChanged
 from contracts.events.contacts import ContactGroupAdded, ContactRefused
-from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, SpeechInterrupted
+from contracts.events.conversations import (
+    ConversationEnded,
+    ReplyGenerated,
+    SpeechHeard,
+    SpeechInterrupted,
+    SpeechPlayed,
+)
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.media import MediaOpened
 from contracts.events.requests import CallRequested
@@ -109,6 +115,8 @@ LIVE_FILTERS = (
 """What voice follows of CALLS to conduct live conversations."""
 INTERRUPTION_FILTERS = (SpeechInterrupted.subjects(),)
 """What conversation follows of CALLS to stop a reply that is not heard any more."""
+PLAYED_FILTERS = (SpeechPlayed.subjects(),)
+"""What conversation follows of CALLS to read a turn before the callee has spoken."""
 DECISION_FILTERS = (call_state_filter("*"), campaign_state_filter("*"))
 """The decisions on all calls and campaigns, each with the call or the campaign after it."""
 PROJECTION_FILTERS = (

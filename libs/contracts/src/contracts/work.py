@@ -164,7 +164,10 @@ WORK: Mapping[Service, Work] = {
     Service.CONVERSATION: Work(
         handles=(consumers.CONVERSATION_TURNS,),
         reads=(CALLS, KEYS, ANSWERS.stream),
-        follows=((CALLS, (*filters.INTERRUPTION_FILTERS, *filters.ANSWERED_CALL_FILTERS)), _KEY_CHANGES),
+        follows=(
+            (CALLS, (*filters.INTERRUPTION_FILTERS, *filters.PLAYED_FILTERS, *filters.ANSWERED_CALL_FILTERS)),
+            _KEY_CHANGES,
+        ),
         publishes=(CHECKED_KEY, _SERVER_TIME, f"$KV.{ANSWERS.name}.*", CallbackTimeQuery.subject),
     ),
     Service.EDGE: Work(

@@ -18,6 +18,7 @@ from conversation.adapters.http_tools import PROVIDER, http_tools
 from conversation.adapters.interruptions import following_interruptions
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.adapters.openai import OpenAIModel, openai_model
+from conversation.adapters.played_replies import following_played_replies
 from conversation.adapters.warm_connections import warm_connections
 from conversation.application.callbacks import CallbackScheduling
 from conversation.application.transfers import TransferTool
@@ -45,6 +46,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         turns = Turns(log, models, cache, executors, deadline_seconds=settings.turn_deadline_seconds)
         subscribe_handlers(bus.broker, turns)
         await stack.enter_async_context(following_interruptions(bus.client, turns.interrupt))
+        await stack.enter_async_context(following_played_replies(bus.client, turns.read_ahead))
         await stack.enter_async_context(warm_connections(bus.client, [model.warm_up for model in models]))
         yield Starlette(routes=operations(bus.client))
 

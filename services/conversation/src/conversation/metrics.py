@@ -20,6 +20,9 @@ MODEL_FAILURES = Counter("centralita_model_failures_total", "Failed requests to 
 INTERRUPTED_REPLIES = Counter(
     "centralita_interrupted_replies", "Replies whose generation was cancelled, because the callee interrupted them"
 )
+READ_AHEAD = Counter(
+    "centralita_turns_read_ahead", "Turns that were read before their utterance, by whether that was used", ["result"]
+)
 CONVERSATIONS_ENDED = Counter(
     "centralita_conversations_ended_total", "Conversations that ended, by disposition", ["disposition"]
 )
@@ -37,6 +40,8 @@ TOOL_SECONDS = Histogram(
 _FIRST_CHOICES = (ReplySource.MODEL, ReplySource.CACHED_ANSWER, ReplySource.STOCK_PHRASE)
 
 # Every label exists from the start: an increase from no series to 1 is invisible to Prometheus.
+for _result in ("used", "outdated"):
+    READ_AHEAD.labels(result=_result)
 for _kind in ("prompt", "completion"):
     TOKENS.labels(kind=_kind)
 for _failure in Failure:

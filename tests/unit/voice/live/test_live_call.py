@@ -97,6 +97,20 @@ def test_a_turn_is_heard_answered_and_played_sentence_by_sentence() -> None:
     assert None not in (latencies.endpoint_seconds, latencies.log_seconds, latencies.playout_seconds)
 
 
+def test_an_utterance_names_the_newest_event_that_its_writer_knew() -> None:
+    async def test(live: LiveFixture) -> None:
+        await greeting(live)
+        await live.talk("Who is this?")
+        await live.until(SpeechPlayed, 2)
+        await live.talk("What do you want?")
+        await live.until(SpeechHeard, 2)
+
+    live = conduct(test, Answer(["This is Ana."]), granted_sequence=7)
+    played = [stored.sequence for stored in live.log.stored if isinstance(stored.event, SpeechPlayed)]
+    utterances = [event for event in live.log.events(SpeechHeard) if isinstance(event, SpeechHeard)]
+    assert [event.previous_sequence for event in utterances] == played
+
+
 @pytest.mark.parametrize(
     ("commit_seconds", "turn_over_seconds", "expected"), [(0.2, 0.51, 0.51), (0.2, 0.509, 0.509), (0.307, 0.5, 0.527)]
 )

@@ -36,6 +36,11 @@ class SpeechHeard(CallEvent):
         description="`Call.granted_sequence` as the writer has read it, so that a reader of the attempt need not read "
         "the call first; null: not known",
     )
+    previous_sequence: int | None = Field(
+        default=None,
+        description="live: of the newest event of the call that the writer knew, so that a reader who has all events "
+        "until then need not read again; null: not known",
+    )
 
 
 class SpeechInterrupted(CallEvent):

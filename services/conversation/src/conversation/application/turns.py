@@ -6,12 +6,6 @@ appends one `audio.requested` per sentence, as soon as the sentence is complete.
 model still writes. `reply.generated` closes the turn and contains the last sentence, if there are several.
 `conversation.ended` follows if the reply ends the conversation.
 
-**Reads.** A turn makes two, of any node: the call, and one page of its facts from the grant of the attempt on. The
-utterance says where that is, so both are requested at the same time; if the call says something else, the page is read
-again. A node that lags changes nothing. The page contains the utterance, so it has all facts before it; a later fact
-that is missing makes the guard of an append fail, and the log is read again. Only an utterance that seems to belong to
-no live attempt is checked at the leader before it is ignored.
-
 **Deadline.** A turn has one deadline, `TURN_DEADLINE_SECONDS`. The first model, its retry and the second model share
 it. If none of them answers, a fallback is published at once, so the callee always hears something (law 9).
 
@@ -45,43 +39,26 @@ from uuid import UUID
 
 import structlog
 
-from chassis.event_log import EventLog, StoredEvent, UnreadableEvent
+from chassis.event_log import EventLog, StoredEvent
 from contracts import (
-    AgentTools,
     AudioRequested,
-    CallDecision,
-    CampaignDecision,
-    ConversationEnded,
-    DigitsSent,
     ReplyGenerated,
     SpeechHeard,
     SpeechInterrupted,
-    TelephonyStatusReported,
-    ToolCalled,
+    SpeechPlayed,
     ToolRequested,
 )
-from contracts.filters import call_facts_filter, call_state_filter, campaign_state_filter
 from contracts.opt_out_phrases import is_opt_out
 from conversation.application.model_chain import Answer
 from conversation.application.replies import ReplyGenerator
 from conversation.application.turn_events import TurnClaimed, TurnEvents
+from conversation.application.turn_reading import TurnReader
 from conversation.application.turn_tools import TurnTools
 from conversation.domain.conversation import Conversation, Turn
-from conversation.domain.ending import decide_ending, is_end, late_opt_out
+from conversation.domain.ending import decide_ending, late_opt_out
 from conversation.metrics import INTERRUPTED_REPLIES, count_digits, count_ending
 from conversation.ports import MAX_TOOL_SECONDS, AnswerCache, Model, ToolExecutor
 
-_KINDS = (
-    SpeechHeard,
-    AudioRequested,
-    ReplyGenerated,
-    SpeechInterrupted,
-    ToolRequested,
-    ToolCalled,
-    DigitsSent,
-    ConversationEnded,
-)
-"""The facts of which a conversation consists. Others are not decoded."""
 _TOOL_TIME = timedelta(seconds=MAX_TOOL_SECONDS)
 
 logger = structlog.get_logger()
@@ -101,6 +78,7 @@ class Turns:
     ) -> None:
         """The first of `models` answers; the others are its fallbacks, in their order."""
         self._log = log
+        self._reader = TurnReader(log)
         self._executors = executors
         self._replies = ReplyGenerator(models, answer_cache, deadline_seconds=deadline_seconds)
         self._deadline = timedelta(seconds=deadline_seconds)
@@ -110,8 +88,9 @@ class Turns:
     async def answer(self, heard: StoredEvent[SpeechHeard]) -> None:
         """Answers one utterance; ignores it if its attempt is over. Raises TurnClaimed: handle it again later."""
         utterance = heard.event
-        state, facts, tools = await self._read(heard)
-        events_so_far = [*([state.event] if state else []), *(fact.event for fact in facts)]
+        basis = await self._reader.read(heard)
+        facts = list(basis.facts)
+        events_so_far = [*([basis.state.event] if basis.state else []), *(fact.event for fact in facts)]
         conversation = Conversation.of(events_so_far, utterance.attempt)
         if conversation is None or not conversation.is_in_progress:
             if is_opt_out(utterance.text):  # the line may have been closed before the utterance arrived
@@ -120,7 +99,7 @@ class Turns:
                 )
             logger.info("utterance_ignored", attempt=utterance.attempt, turn=utterance.turn)
             return
-        conversation = conversation.up_to(utterance.turn).with_tools(tools, self._log.now())
+        conversation = conversation.up_to(utterance.turn).with_tools(basis.tools, self._log.now())
         events = TurnEvents(self._log, facts, utterance, heard.envelope, conversation.call.language)
         await self._answer(conversation, utterance.turn, facts, events)
 
@@ -130,7 +109,9 @@ class Turns:
         """Appends what the log does not yet contain of a turn."""
         turn = conversation.turn(number)
         self._check_abandoned(conversation, turn, stored)
-        if any(one.result is None for one in turn.executions) and await self._has_ended(conversation):
+        if any(one.result is None for one in turn.executions) and await self._reader.has_ended(
+            conversation.call.call_id, conversation.attempt
+        ):
             logger.info("tool_calls_left", attempt=conversation.attempt, turn=number)
             return
         tools = TurnTools(self._executors, conversation, number, events)
@@ -138,6 +119,7 @@ class Turns:
             conversation = await tools.resume()
             if turn.reply is None:
                 reply = await self._reply(conversation, turn, events, tools)
+                self._reader.answered(conversation.call.call_id, conversation.attempt, number)
                 await events.close(reply)
                 if reply.digits:
                     count_digits()
@@ -148,76 +130,16 @@ class Turns:
         finally:
             await tools.finish()
 
+    async def read_ahead(self, played: SpeechPlayed, sequence: int) -> None:
+        """Reads the turn after a reply that was played. `sequence` is that of the event. Never raises."""
+        await self._reader.read_ahead(played, sequence)
+
     def interrupt(self, interrupted: SpeechInterrupted) -> None:
         """Cancels the generation of replies that are not heard: that of the interrupted turn, and those before."""
         for (call_id, attempt, turn), generation in self._generations.items():
             is_of_attempt = (call_id, attempt) == (interrupted.call_id, interrupted.attempt)
             if is_of_attempt and turn <= interrupted.turn:
                 generation.cancel()
-
-    async def _read(
-        self, heard: StoredEvent[SpeechHeard]
-    ) -> tuple[StoredEvent[CallDecision] | None, list[StoredEvent], AgentTools | None]:
-        """Returns the state of the call, the facts of its attempt, and what its campaign lets the model do.
-
-        No state and no facts if the attempt may not use its line.
-        """
-        assumed, readings = heard.event.granted_sequence, list[asyncio.Task[list[StoredEvent]]]()
-        if assumed is not None and assumed < heard.sequence:
-            readings.append(asyncio.create_task(self._read_facts(heard, assumed)))
-        try:
-            state = await self._load_live(heard.event)
-            if state is None:
-                return None, [], None
-            call = state.event.call
-            if not readings or call.granted_sequence != assumed:
-                readings.append(asyncio.create_task(self._read_facts(heard, call.granted_sequence)))
-            tools = await self._read_tools(call.campaign_id) if call.has_tools else None
-            return state, await readings[-1], tools
-        finally:
-            for reading in readings:
-                reading.cancel()
-            await asyncio.gather(*readings, return_exceptions=True)
-
-    async def _load_live(self, utterance: SpeechHeard) -> StoredEvent[CallDecision] | None:
-        """Returns the state of the call if the attempt of the utterance may use its line; else none."""
-        for read in (self._log.last_of_any_node, self._log.last):
-            newest = await read(call_state_filter(utterance.call_id))
-            if newest and isinstance(newest.event, CallDecision) and newest.event.call.may_use_line(utterance.attempt):
-                return StoredEvent(newest.event, newest.envelope, newest.sequence)
-        return None
-
-    async def _has_ended(self, conversation: Conversation) -> bool:
-        """Returns whether the leader knows that the attempt or its conversation is over.
-
-        The network's report precedes the decision on the call.
-        """
-        call_id, attempt = conversation.call.call_id, conversation.attempt
-        newest = await self._log.last(call_state_filter(call_id))
-        if not (newest and isinstance(newest.event, CallDecision) and newest.event.call.may_use_line(attempt)):
-            return True
-        ends = [kind.subject_for(call_id) for kind in (TelephonyStatusReported, ConversationEnded)]
-        return any(is_end(stored.event, attempt) for stored in await self._log.read(ends))
-
-    async def _read_tools(self, campaign_id: str) -> AgentTools | None:
-        """Returns the tools in the campaign's terms as they are now; none if its event cannot be read."""
-        try:
-            newest = await self._log.last_of_any_node(campaign_state_filter(campaign_id))
-        except UnreadableEvent as error:  # the conversation goes on without them
-            logger.warning("tools_unreadable", campaign=campaign_id, reasons=error.reasons)
-            return None
-        terms = newest.event.campaign.terms if newest and isinstance(newest.event, CampaignDecision) else None
-        return terms.tools if terms else None
-
-    async def _read_facts(self, heard: StoredEvent[SpeechHeard], granted_sequence: int | None) -> list[StoredEvent]:
-        """Returns the facts of the attempt that was granted there, at least up to the utterance.
-
-        The position is not known in a log of an older build, and is that of another log after an import.
-        """
-        facts = call_facts_filter(heard.event.call_id)
-        if granted_sequence is None or granted_sequence >= heard.sequence:
-            return await self._log.read((facts,))
-        return await self._log.read_after(facts, granted_sequence, known_sequence=heard.sequence, kinds=_KINDS)
 
     async def _reply(
         self, conversation: Conversation, turn: Turn, events: TurnEvents, tools: TurnTools

@@ -64,6 +64,7 @@ class CallRecord:
         self._cause = state.envelope
         self._appends: asyncio.Queue[Callable[[], Awaitable[object]]] = asyncio.Queue()
         self._heard_sequence = 0
+        self._known_sequence = 0
         self._utterances = 0
         self.last_turn = GREETING_TURN
         """The last turn that is known to be claimed."""
@@ -102,6 +103,7 @@ class CallRecord:
                 )
             except Conflict:
                 continue
+            self._know(stored)
             self._cause, self.opened_sequence = stored.envelope, stored.sequence
             return await self._read_past()
 
@@ -110,7 +112,7 @@ class CallRecord:
         while True:
             append = await self._appends.get()
             try:
-                await append()
+                self._know(await append())
             except Exception as error:
                 logger.warning("live_event_not_appended", error=type(error).__name__, exc_info=error)
             finally:
@@ -154,11 +156,12 @@ class CallRecord:
         self.do_later(claim)
 
     def note(self, stored: StoredEvent) -> None:
-        """Takes a `speech.heard` that was read from the log."""
-        if stored.sequence <= self._heard_sequence:
+        """Takes an event of the call that is in the log."""
+        self._know(stored)
+        if not isinstance(stored.event, SpeechHeard) or stored.sequence <= self._heard_sequence:
             return
         self._heard_sequence = stored.sequence
-        if isinstance(stored.event, SpeechHeard) and stored.event.attempt == self._stream.attempt:
+        if stored.event.attempt == self._stream.attempt:
             self.last_turn = max(self.last_turn, stored.event.turn)
 
     async def close(self, event: MediaClosed) -> None:
@@ -173,7 +176,8 @@ class CallRecord:
     async def _claim(self, build: BuildHeard, name: str) -> StoredEvent:
         subject, call = SpeechHeard.subject_for(self._stream.call_id), self._state.event.call
         for tries_left in reversed(range(MAX_CLAIMS)):
-            heard = build(self.last_turn + 1).model_copy(update={"granted_sequence": call.granted_sequence})
+            known = {"granted_sequence": call.granted_sequence, "previous_sequence": self._known_sequence or None}
+            heard = build(self.last_turn + 1).model_copy(update=known)
             guard = Guard(subject, self._heard_sequence)
             try:
                 stored = await self._calls.append(heard, cause=self._cause, guard=guard, event_id=self._event_id(name))
@@ -185,6 +189,10 @@ class CallRecord:
                 self.note(stored)
                 return stored
         raise AssertionError("unreachable")
+
+    def _know(self, appended: object) -> None:
+        if isinstance(appended, StoredEvent):
+            self._known_sequence = max(self._known_sequence, appended.sequence)
 
     async def _read_last_heard(self) -> None:
         if (last := await self._calls.last(SpeechHeard.subject_for(self._stream.call_id))) is not None:

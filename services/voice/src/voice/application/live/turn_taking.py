@@ -120,12 +120,12 @@ class TurnTaking:
     def take(self, stored: StoredEvent) -> None:
         """Takes an event of the call; one that comes twice, or late, does no harm."""
         event, attempt = stored.event, self._stream.attempt
+        self._record.note(stored)
         if isinstance(event, MediaOpened):
             if (event.attempt, event.generation) > (attempt, self._stream.generation):
                 self._ending.end(MediaClosedReason.SUPERSEDED)
-        elif isinstance(event, SpeechHeard):
-            self._record.note(stored)
-            if event.attempt == attempt and (self._ended_turn is None or event.turn <= self._ended_turn):
+        elif isinstance(event, SpeechHeard) and event.attempt == attempt:
+            if self._ended_turn is None or event.turn <= self._ended_turn:
                 self._begin(event.turn)
         elif isinstance(event, ConversationEnded) and event.attempt == attempt:
             self._ended_turn = event.turn
