@@ -164,7 +164,11 @@ async def test_what_a_process_that_stood_still_has_not_read_is_not_lost(
             listed.set()
         return page
 
+    async def end_of_another_connection(_: Client, *arguments: Any, **options: Any) -> Any:
+        return await stream_scan.end_of(other, *arguments, **options)
+
     monkeypatch.setattr(live, "get_page", page_of_another_connection)
+    monkeypatch.setattr(live, "end_of", end_of_another_connection)
     async with listening(bus_client, QUEUE) as one:
         await one.wait_for(await store(other, "queue.joined.a"))
         connection = bus_client._transport._io_writer.transport  # type: ignore[union-attr]
@@ -268,6 +272,26 @@ async def test_each_check_begins_where_the_one_before_it_ended(
             last = await store(bus_client, f"speech.heard.{number}")
         async with asyncio.timeout(60):
             while not begun or min(begun[-2:]) <= last:
+                await store(bus_client, "speech.heard.0")
+                await asyncio.sleep(0.05)
+        assert one.losses == 0
+
+
+async def test_a_check_of_a_stream_in_which_nothing_was_stored_is_one_request(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests, publish_as_before = list[str](), bus_client.publish
+
+    async def note(subject: str, *arguments: Any, **options: Any) -> None:
+        if "API." in subject:
+            requests.append(subject.partition("API.")[2])
+        await publish_as_before(subject, *arguments, **options)
+
+    async with listening(bus_client) as one:
+        await one.wait_for(await store(bus_client, "dial.placed.0"))
+        monkeypatch.setattr(bus_client, "publish", note)
+        async with asyncio.timeout(60):
+            while len(requests) < 12 or {*requests[-6:]} != {f"STREAM.INFO.{CALLS.name}"}:
                 await asyncio.sleep(0.05)
         assert one.losses == 0
 

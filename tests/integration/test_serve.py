@@ -133,6 +133,10 @@ async def test_a_service_listens_becomes_ready_and_stops_in_order_at_sigterm(nat
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening['port']}", timeout=60) as http:
         for path in ("/health/live", "/health/ready", "/metrics"):
             assert (await http.get(path)).status_code == 200
+        date = (await http.get("/health/live")).headers["date"]
+        async with asyncio.timeout(60):
+            while (await http.get("/health/live")).headers["date"] == date:
+                await asyncio.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, errors

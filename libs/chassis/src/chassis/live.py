@@ -12,9 +12,10 @@ read up to it, and live messages up to it are left out. So the history ends, how
 
 1. After a reconnect, anything may be lost.
 2. A message arrives whose sequence is not above that of the one before it, and it is no repetition: it is late.
-3. Every `CHECK_SECONDS` the stored messages are listed by pages after the last checked one, and the leader is asked
-   where the list is empty. A listed sequence that does not arrive within `GRACE_SECONDS` either is lost, unless it is
-   among what this process has not read yet. If the stream is another one by then, all is lost.
+3. Every `CHECK_SECONDS` the leader is asked where the stream ends. What was stored after the last checked message is
+   listed by pages, and the leader is asked where the list is empty. A listed sequence that does not arrive within
+   `GRACE_SECONDS` either is lost, unless it is among what this process has not read yet. If the stream is another one
+   by then, all is lost.
 
 **Why a check that finds nothing is a proof.** A page has no gap: it contains all stored messages up to its last one,
 even if the answering node lags. So after the check, each message up to the last listed one has arrived. If the leader
@@ -49,7 +50,7 @@ from chassis.stream_scan import (
     BATCH,
     Scan,
     StreamRecreated,
-    end_without,
+    end_of,
     is_ending,
     next_at_leader,
     subscribed,
@@ -207,11 +208,17 @@ class _Listener:
 
     async def _check(self) -> None:
         """Compares what is stored after the last check with what has arrived. Raises _Lost, or an error of nats-py."""
-        listed: set[int] = set()
-        checked = dict(self._checked)
+        name, listed, checked, without = self._stream.name, set[int](), dict(self._checked), list[str]()
+        end = await end_of(self._client, name, max(checked.values()), created_at=self._created_at)
         for filter, after_sequence in self._checked.items():
+            if after_sequence >= end.sequence:
+                continue
             sequences, checked[filter] = await self._list(filter, after_sequence)
             listed |= sequences
+            if checked[filter] == after_sequence:
+                without.append(filter)
+        if without and (await end_of(self._client, name, created_at=self._created_at)).leader == end.leader:
+            checked |= dict.fromkeys(without, end.sequence)
         if missing := listed - self._arrived:
             await asyncio.sleep(GRACE_SECONDS)
             await wait_until_processed(self._client)  # this process may have stood still, and not have read them
@@ -227,7 +234,10 @@ class _Listener:
         self._arrived = {sequence for sequence in self._arrived if sequence > end_sequence}
 
     async def _list(self, filter: str, after_sequence: int) -> tuple[set[int], int]:
-        """Returns the sequences of stored messages, and up to which sequence these are all."""
+        """Returns the sequences of stored messages, and up to which one these are all.
+
+        The latter is `after_sequence` if the leader has nothing more on the filter.
+        """
         name, sequences = self._stream.name, set[int]()
         while True:
             request = partial(get_page, self._client, name, filter, start_sequence=after_sequence + 1, limit=BATCH)
@@ -239,9 +249,6 @@ class _Listener:
                 break
         if page.messages:
             return sequences, after_sequence
-        end_sequence = await end_without(self._client, name, [filter], after_sequence, created_at=self._created_at)
-        if end_sequence is not None:
-            return sequences, max(after_sequence, end_sequence)
         found = await next_at_leader(self._client, name, filter, after_sequence + 1)
         if found and self._matches(found.subject or ""):
             sequences.add(found.seq or 0)

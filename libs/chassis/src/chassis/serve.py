@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -31,7 +31,6 @@ from starlette.types import ASGIApp
 
 from chassis import logging_setup, tracing
 from chassis.addresses import connection
-from chassis.background import run_in_background
 from chassis.barrier import wait_until_processed
 from chassis.broker import GRACEFUL_SECONDS, Broker
 from chassis.bus_clock import wall_clock
@@ -53,6 +52,7 @@ logger = structlog.get_logger()
 
 MIN_GARBAGE = 10_000
 """A collection of garbage begins after so many new objects, in place of Python's 700: most are freed without one."""
+_DATE_SECONDS = 1.0
 MAX_CONNECTIONS = 1_000
 """Connections of one process; uvicorn answers further requests with 503. It has no time limit for a slow request."""
 
@@ -221,13 +221,15 @@ async def _serve_http(app: ASGIApp, settings: ServiceSettings, bus: Bus) -> None
     port = listener.getsockname()[1]
     sys.stdout.write(json.dumps({"event": "listening", "service": bus.service, "port": port}) + "\n")
     sys.stdout.flush()
-    server = _Server(http_config(app), bus.must_stop)
-    async with run_in_background(_stop(server, bus.must_stop)):
-        await server.serve(sockets=[listener])
+    await _Server(http_config(app), bus.must_stop).serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """A server that reports a signal when it arrives. uvicorn alone raises it again, after all responses have ended."""
+    """A server that stops as soon as `must_stop` is set, and sets it at a signal.
+
+    uvicorn alone raises a signal again only after all responses have ended. It also looks ten times a second whether
+    it must stop, which was most of what an idle service did.
+    """
 
     def __init__(self, config: uvicorn.Config, must_stop: asyncio.Event) -> None:
         super().__init__(config)
@@ -239,10 +241,12 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
         self._loop.call_soon_threadsafe(self._must_stop.set)
 
-
-async def _stop(server: uvicorn.Server, must_stop: asyncio.Event) -> None:
-    await must_stop.wait()
-    server.should_exit = True
+    async def main_loop(self) -> None:
+        """Returns when the server must stop. `on_tick` renews the header ``Date``, if its argument is 0."""
+        while not await self.on_tick(0) and not self._must_stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DATE_SECONDS):
+                    await self._must_stop.wait()
 
 
 def _listener(settings: ServiceSettings) -> socket.socket:

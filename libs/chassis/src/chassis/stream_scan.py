@@ -128,17 +128,32 @@ async def end_without(
     None also if the leader has changed meanwhile. Asks the leader. Raises an error of nats-py. Raises StreamRecreated
     if the stream was not created at `created_at`, or ends before `after_sequence`; without `created_at`, it does not.
     """
-    before = await _info(client, stream)
-    if created_at and (before.created != created_at or before.state.last_seq < after_sequence):
-        raise StreamRecreated(stream)
-    if before.state.last_seq <= after_sequence:
+    before = await end_of(client, stream, after_sequence, created_at=created_at)
+    if before.sequence <= after_sequence:
         return after_sequence
     for filter in filters:
         if await next_at_leader(client, stream, filter, after_sequence + 1):
             return None
-    after = await _info(client, stream)
-    leaders = [info.cluster.leader if info.cluster else None for info in (before, after)]
-    return before.state.last_seq if leaders[0] == leaders[1] else None
+    after = await end_of(client, stream)
+    return before.sequence if before.leader == after.leader else None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """The last sequence of a stream, by its leader; without a cluster, the leader has no name."""
+
+    sequence: int
+    leader: str | None
+
+
+async def end_of(
+    client: Client, stream: str, after_sequence: int = 0, *, created_at: datetime | None = None
+) -> StreamEnd:
+    """Asks the leader for the end of a stream. Raises an error of nats-py. Raises StreamRecreated as `end_without`."""
+    info = await _info(client, stream)
+    if created_at and (info.created != created_at or info.state.last_seq < after_sequence):
+        raise StreamRecreated(stream)
+    return StreamEnd(info.state.last_seq, info.cluster.leader if info.cluster else None)
 
 
 async def _info(client: Client, stream: str) -> StreamInfo:
