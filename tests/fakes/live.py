@@ -33,7 +33,7 @@ from contracts.vocabulary import ConversationMode
 from providers import Failure, RequestFailed
 from voice.application.live.call_record import CallRecord
 from voice.application.live.live_call import LiveCall, Resources
-from voice.application.live.live_calls import StreamId
+from voice.application.live.live_calls import Conversation, LiveCalls, StreamId
 from voice.application.live.live_speech import LiveSpeech
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.domain.audio_formats import MuLawCutter
@@ -344,7 +344,8 @@ class LiveFixture:
             self.stream, f"MZ{self.stream.generation}", self.call, self.line, record, speech, FakeActivity(), resources
         )
         self.line.call = self.live
-        self._tasks = [asyncio.create_task(work) for work in (self._callee(), self._conversation())]
+        works = self._callee(), self._conversation(), self.ticks(self.live)
+        self._tasks = [asyncio.create_task(work) for work in works]
         self.running = asyncio.create_task(self.live.run())
         return self
 
@@ -377,6 +378,12 @@ class LiveFixture:
         """Waits until the stream ends."""
         async with asyncio.timeout(120):
             return await asyncio.shield(self.running)
+
+    async def ticks(self, conversation: Conversation) -> None:
+        """Lets the conversation do what is due, as in a process that conducts this call alone."""
+        calls = LiveCalls(cast("EventLog", self.log), max_calls=1)
+        calls.begin(self.stream, conversation)
+        await calls.run()
 
     async def _callee(self) -> None:
         next_at = asyncio.get_running_loop().time()

@@ -125,7 +125,8 @@ class RelayFixture(LiveFixture):
         session = f"VX{self.stream.generation}"
         self.relay = RelayCall(self.stream, session, self.call, self.text, record, speech, self.log, TurnPolicy())
         self.text.call = self.relay
-        self._tasks = [asyncio.create_task(work) for work in (self.text.run(), self._conversation())]
+        works = self.text.run(), self._conversation(), self.ticks(self.relay)
+        self._tasks = [asyncio.create_task(work) for work in works]
         self.running = asyncio.create_task(self.relay.run())
         return self
 

@@ -23,6 +23,10 @@ STREAM = StreamId(CALL.call_id, 1, 1)
 @dataclass
 class Conversation:
     finished: list[MediaClosedReason] = field(default_factory=list)
+    ticks: list[float] = field(default_factory=list)
+
+    def tick(self, late_seconds: float) -> None:
+        self.ticks.append(late_seconds)
 
     def finish(self, reason: MediaClosedReason) -> None:
         self.finished.append(reason)
@@ -78,5 +82,22 @@ def test_a_drain_does_not_wait_for_ever() -> None:
         with calls.accepted(STREAM, LIVE):
             calls.begin(STREAM, Conversation())
             await calls.drain()
+
+    run_in_virtual_time(main())
+
+
+def test_all_conversations_do_what_is_due_by_one_clock_that_does_not_drift() -> None:
+    async def main() -> None:
+        calls, conversations = live_calls(), [Conversation(), Conversation()]
+        running = asyncio.create_task(calls.run())
+        with calls.accepted(STREAM, LIVE):  # its conversation has not begun
+            await asyncio.sleep(0.15)
+            with calls.accepted(other := StreamId(CALL.call_id, 1, 2), LIVE):
+                calls.begin(STREAM, conversations[0])
+                calls.begin(other, conversations[1])
+                await asyncio.sleep(10)
+        await asyncio.sleep(1)
+        running.cancel()
+        assert [len(one.ticks) for one in conversations] == [100, 100]
 
     run_in_virtual_time(main())

@@ -55,6 +55,22 @@ async def replying(live: LiveFixture) -> None:
     await asyncio.sleep(1.5)
 
 
+def test_a_failure_in_what_is_due_ends_the_stream_and_no_other() -> None:
+    async def test(live: LiveFixture) -> None:
+        await greeting(live)
+
+        def fail(**_: object) -> None:
+            raise RuntimeError("no decision")
+
+        live.live._turns.check = fail  # type: ignore[method-assign]
+        assert await live.end() is MediaClosedReason.DROPPED
+        live.live.tick(0.0)  # the clock of the process goes on
+
+    with structlog.testing.capture_logs() as logs:
+        conduct(test)
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["live_call_failed"]
+
+
 def test_a_process_that_stood_still_does_not_blame_the_line() -> None:
     async def test(live: LiveFixture) -> None:
         while not live.line.has_pending_marks:

@@ -5,11 +5,12 @@ import json
 from typing import cast
 
 import pytest
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSMessage, WSMsgType
 from tests.fakes.virtual_time import run_in_virtual_time
 
 from contracts import MediaClosedReason
 from voice.application.live.live_call import LiveCall
+from voice.entrypoints.direct_socket import DirectSocket
 from voice.entrypoints.stream_socket import (
     MAX_SILENT_SECONDS,
     MAX_STALL_SECONDS,
@@ -35,6 +36,9 @@ class Socket:
         await asyncio.sleep(0.02)
         return WSMessage(WSMsgType.TEXT, json.dumps({"event": "connected"}), None)
 
+    def write_now(self, message: str) -> bool:
+        return False
+
     async def send_str(self, message: str) -> None:
         await self.reads.wait()
         self.sent.append(json.loads(message)["event"])
@@ -47,7 +51,7 @@ def no_call(*_: object) -> LiveCall:
 def test_audio_that_waits_for_a_second_is_dropped_and_cleared() -> None:
     async def main() -> list[str]:
         socket = Socket()
-        line = SocketLine(cast("web.WebSocketResponse", socket), "MZ1")
+        line = SocketLine(cast("DirectSocket", socket), "MZ1")
         writing = asyncio.create_task(line.write())
         for _ in range(20):
             line.send_audio(b"\xff" * 800)
@@ -66,7 +70,7 @@ def test_audio_that_waits_for_a_second_is_dropped_and_cleared() -> None:
 
 def test_a_provider_that_reads_nothing_loses_its_socket() -> None:
     async def main() -> float:
-        line = SocketLine(cast("web.WebSocketResponse", Socket()), "MZ1")
+        line = SocketLine(cast("DirectSocket", Socket()), "MZ1")
         line.send_audio(b"\xff" * 800)
         with pytest.raises(SocketClosed) as closed:
             await line.write()
@@ -80,7 +84,7 @@ def test_a_provider_that_sends_nothing_any_more_loses_its_socket() -> None:
     async def main() -> float:
         socket = Socket()
         socket.messages = 3_000
-        peer = AudioPeer(cast("web.WebSocketResponse", socket), no_call)
+        peer = AudioPeer(cast("DirectSocket", socket), no_call)
         starting = asyncio.create_task(peer.start())
         with pytest.raises(SocketClosed) as closed:
             await peer.watch()

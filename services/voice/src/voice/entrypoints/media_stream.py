@@ -1,4 +1,4 @@
-"""The WebSockets of media streams: this module, `stream_socket` and `relay_socket` alone know aiohttp's server.
+"""The WebSockets of media streams. No module outside this package knows aiohttp's server.
 
 ``GET /media/stream/{call_id}/{attempt}/{generation}`` for audio and ``/media/relay/…`` for text, signed by the
 telephone provider. Both have the same admission and limits. Before a stream begins:
@@ -29,13 +29,12 @@ from telephony.media import verify
 from voice.application.live.live_calls import LiveCalls, StreamId, StreamRefused
 from voice.application.live.streamed_call import StreamedCall
 from voice.domain.live.media_stream import MAX_MESSAGE_BYTES
+from voice.entrypoints.direct_socket import SEND_BUFFER_BYTES, DirectSocket
 from voice.entrypoints.stream_socket import SocketClosed
 
 START_SECONDS = 5.0
 PING_SECONDS = 20.0
 CLOSE_SECONDS = 2.0
-SEND_BUFFER_BYTES = 16 * 1024
-"""Of the socket and of the transport: about a second of audio each, so that a peer that does not read is noticed."""
 
 _PATTERNS = {"uuid": "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "number": "[0-9]{1,9}"}
 _CODES = {
@@ -93,7 +92,7 @@ class StreamKind:
 
     mode: ConversationMode
     path: str
-    connect: Callable[[web.WebSocketResponse], Peer]
+    connect: Callable[[DirectSocket], Peer]
     has_pings: bool = True
     """Whether we ping the provider. aiohttp renews the timer of pings at each message, which costs 5 µs."""
 
@@ -159,7 +158,7 @@ class MediaStreams:
     async def _upgrade(
         self, kind: StreamKind, request: web.Request, stream: StreamId, state: StoredEvent[CallDecision]
     ) -> web.StreamResponse:
-        stream_socket = web.WebSocketResponse(
+        stream_socket = DirectSocket(
             compress=False,
             max_msg_size=MAX_MESSAGE_BYTES,
             heartbeat=PING_SECONDS if kind.has_pings else None,
@@ -167,8 +166,6 @@ class MediaStreams:
             writer_limit=SEND_BUFFER_BYTES,
         )
         await stream_socket.prepare(request)
-        if request.transport is not None:
-            request.transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
         try:
             with self._calls.accepted(stream, kind.mode):
                 code = await self._hold(kind.connect(stream_socket), request.path, stream, state)

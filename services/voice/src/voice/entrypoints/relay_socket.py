@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode
 
 from chassis.event_log import StoredEvent
 from contracts import CallDecision, MediaClosedReason
@@ -25,6 +25,7 @@ from voice.domain.live.relay import (
     TextPlayed,
 )
 from voice.domain.live.vendor_messages import Malformed
+from voice.entrypoints.direct_socket import DirectSocket
 from voice.entrypoints.stream_socket import MessageReader, MessageWriter, SocketClosed
 from voice.metrics import LIVE_REPORTED_ERRORS
 from voice.ports import TextLine
@@ -63,7 +64,7 @@ class RelayLine(MessageWriter):
 class RelayPeer:
     """Implements `media_stream.Peer`."""
 
-    def __init__(self, socket: web.WebSocketResponse, conduct: ConductRelay) -> None:
+    def __init__(self, socket: DirectSocket, conduct: ConductRelay) -> None:
         self._conduct = conduct
         # No message says that the session ends: the provider closes the socket.
         self._messages = MessageReader[RelayMessage](socket, relay.parse, MediaClosedReason.HANG_UP)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import structlog
-from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType
 
 from chassis.event_log import StoredEvent
 from contracts import CallDecision, MediaClosedReason
@@ -29,6 +29,7 @@ from voice.domain.live.media_stream import (
     Stopped,
 )
 from voice.domain.live.vendor_messages import Malformed, MalformedReason
+from voice.entrypoints.direct_socket import DirectSocket
 from voice.metrics import LIVE_MALFORMED
 from voice.ports import Line
 
@@ -56,9 +57,9 @@ class SocketClosed(Exception):
 
 
 class MessageWriter:
-    """Messages to the provider, which a task writes in their order."""
+    """Messages to the provider, in their order: written at once, or by a task if the provider does not read."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: DirectSocket) -> None:
         self._socket = socket
         self._waiting: deque[tuple[float, str, bool]] = deque()
         self._has_messages = asyncio.Event()
@@ -80,6 +81,8 @@ class MessageWriter:
                     raise SocketClosed(WSCloseCode.ABNORMAL_CLOSURE, MediaClosedReason.DROPPED) from None
 
     def _put(self, message: str, *, is_audio: bool) -> None:
+        if not self._waiting and self._socket.write_now(message):
+            return
         self._waiting.append((self._clock(), message, is_audio))
         self._has_messages.set()
 
@@ -87,14 +90,14 @@ class MessageWriter:
 class SocketLine(MessageWriter):
     """Implements `voice.ports.Line`."""
 
-    def __init__(self, socket: web.WebSocketResponse, stream_id: str) -> None:
+    def __init__(self, socket: DirectSocket, stream_id: str) -> None:
         super().__init__(socket)
         self._stream_id = stream_id
 
     def send_audio(self, audio: bytes) -> None:
         """See the interface."""
         self._put(media_stream.media(self._stream_id, audio), is_audio=True)
-        if self._clock() - self._waiting[0][0] > MAX_WAITING_SECONDS:
+        if self._waiting and self._clock() - self._waiting[0][0] > MAX_WAITING_SECONDS:
             self.clear()
 
     def send_mark(self, name: str) -> None:
@@ -115,7 +118,7 @@ class MessageReader(Generic[M]):
 
     def __init__(
         self,
-        socket: web.WebSocketResponse,
+        socket: DirectSocket,
         parse: Callable[[str], M],
         closed_reason: MediaClosedReason = MediaClosedReason.DROPPED,
     ) -> None:
@@ -126,12 +129,17 @@ class MessageReader(Generic[M]):
         self.received = 0
         """How many messages were received."""
 
+    def parse(self, text: str) -> M:
+        """Returns a message that was received."""
+        self.received += 1
+        return self._parse(text)
+
     async def next(self) -> M | Malformed:
         """Returns the next message. Raises SocketClosed if there is none."""
         received = await self._socket.receive()
-        self.received += 1
         if received.type is WSMsgType.TEXT:
-            return self._parse(received.data)
+            return self.parse(received.data)
+        self.received += 1
         if received.type is WSMsgType.BINARY:
             return Malformed(MalformedReason.BINARY)
         if isinstance(received.data, WebSocketError):  # too long, or not a WebSocket any more
@@ -154,7 +162,7 @@ class MessageReader(Generic[M]):
 class AudioPeer:
     """The provider's end of one stream of audio (`media_stream.Peer`)."""
 
-    def __init__(self, socket: web.WebSocketResponse, conduct: Conduct) -> None:
+    def __init__(self, socket: DirectSocket, conduct: Conduct) -> None:
         self._socket = socket
         self._conduct = conduct
         self._messages = MessageReader[MediaMessage](socket, media_stream.parse)
@@ -176,23 +184,30 @@ class AudioPeer:
         return self._call
 
     async def read(self) -> None:
-        """See the interface."""
+        """See the interface. Texts are most of the messages, and are taken as they are read."""
+        with self._socket.taking_texts(self._take_text):
+            while True:
+                self._take(await self._messages.next())
+
+    def _take_text(self, text: str) -> None:
+        self._take(self._messages.parse(text))
+
+    def _take(self, message: MediaMessage) -> None:
+        """Passes a message on. Raises SocketClosed."""
         call, stream_id = self._call, self._stream_id
-        while True:
-            message = await self._messages.next()
-            match message:
-                case Frame() if message.stream_id == stream_id:  # most of the messages
-                    call.receive_audio(message.payload)
-                case Started():
-                    raise SocketClosed(WSCloseCode.POLICY_VIOLATION, MediaClosedReason.MALFORMED)
-                case MarkReturned() if message.stream_id == stream_id:
-                    call.receive_mark(message.name)
-                case KeyPressed() if message.stream_id == stream_id:
-                    call.receive_key(message.key)
-                case Stopped() if message.stream_id == stream_id:
-                    raise SocketClosed(WSCloseCode.OK, MediaClosedReason.HANG_UP)
-                case _:
-                    self._messages.drop(message)
+        match message:
+            case Frame() if message.stream_id == stream_id:  # most of the messages
+                call.receive_audio(message.payload)
+            case Started():
+                raise SocketClosed(WSCloseCode.POLICY_VIOLATION, MediaClosedReason.MALFORMED)
+            case MarkReturned() if message.stream_id == stream_id:
+                call.receive_mark(message.name)
+            case KeyPressed() if message.stream_id == stream_id:
+                call.receive_key(message.key)
+            case Stopped() if message.stream_id == stream_id:
+                raise SocketClosed(WSCloseCode.OK, MediaClosedReason.HANG_UP)
+            case _:
+                self._messages.drop(message)
 
     async def write(self) -> None:
         """See the interface."""

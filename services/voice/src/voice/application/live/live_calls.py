@@ -13,6 +13,7 @@ import structlog
 from chassis.event_log import EventLog, StoredEvent
 from contracts import CallDecision, ConversationMode, MediaClosedReason
 from voice.application.call_state import load_state
+from voice.application.live.speaker import PUMP_SECONDS
 from voice.metrics import LIVE_LOOP_LAG_SECONDS, LIVE_REFUSED, LIVE_STREAMS
 
 MAX_LAG_SECONDS = 0.2
@@ -20,7 +21,6 @@ MAX_LAG_SECONDS = 0.2
 
 One delay, such as that of its start, refuses none: a refused takeover is silence for the callee.
 """
-_LAG_INTERVAL_SECONDS = 0.1
 _LAG_MEMORY = 20
 """How many measurements of the lag are remembered: those of two seconds."""
 MAX_DRAIN_SECONDS = 8.0
@@ -47,7 +47,11 @@ class StreamRefused(Exception):
 
 
 class Conversation(Protocol):
-    """A live call, as far as this module ends it."""
+    """A live call, as far as this module conducts and ends it."""
+
+    def tick(self, late_seconds: float) -> None:
+        """Does what is due. Comes `late_seconds` later than `PUMP_SECONDS` after the last one."""
+        ...
 
     def finish(self, reason: MediaClosedReason) -> None:
         """Ends the stream after the sentence that is being played."""
@@ -67,14 +71,22 @@ class LiveCalls:
         self._has_changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Measures how late the event loop is, until it is cancelled."""
+        """Lets all conversations do what is due, on a clock that does not drift, until it is cancelled.
+
+        One timer serves all: with one for each call, most of them woke the process for one call. It also measures how
+        late the event loop is.
+        """
         clock = asyncio.get_running_loop().time
+        next_at = clock()
         while True:
-            due_at = clock() + _LAG_INTERVAL_SECONDS
-            await asyncio.sleep(_LAG_INTERVAL_SECONDS)
-            lag_seconds = max(0.0, clock() - due_at)
-            LIVE_LOOP_LAG_SECONDS.observe(lag_seconds)
-            self._lags = [*self._lags[1:], lag_seconds]
+            next_at = max(next_at + PUMP_SECONDS, clock())
+            await asyncio.sleep(next_at - clock())
+            late_seconds = max(0.0, clock() - next_at)
+            LIVE_LOOP_LAG_SECONDS.observe(late_seconds)
+            self._lags = [*self._lags[1:], late_seconds]
+            for conversation in [*self._streams.values()]:
+                if conversation is not None:
+                    conversation.tick(late_seconds)
 
     async def open(self, stream: StreamId, mode: ConversationMode) -> StoredEvent[CallDecision]:
         """Returns the state of the call. Raises StreamRefused if there is no room, or no line for this stream.

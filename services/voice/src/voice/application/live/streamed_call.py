@@ -7,6 +7,7 @@ process can continue the call on another stream: it reads what is owed, and play
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context, copy_context
 from dataclasses import replace
 
 import structlog
@@ -38,7 +39,10 @@ Work = Callable[[], Coroutine[None, None, None]]
 
 
 class StreamedCall(ABC):
-    """Conducts one stream of one call. `run` ends with the stream; the other methods return at once."""
+    """Conducts one stream of one call. `run` ends with the stream; the other methods return at once.
+
+    `tick` must be called every `PUMP_SECONDS` (`live_calls`).
+    """
 
     def __init__(
         self,
@@ -73,21 +77,26 @@ class StreamedCall(ABC):
         )
         self._clock = asyncio.get_running_loop().time
         self._opened_at = self._clock()
+        self._context: Context | None = None
+        """That of `run`, whose logs name the call, from the beginning of the conversation to its end."""
 
     async def run(self) -> MediaClosedReason:
         """Conducts the conversation, and returns why its stream ended. Raises StreamRefused if it must not begin."""
         kind = MediaKind.RELAY if self._call.mode is ConversationMode.RELAY else MediaKind.STREAM
         past = await self._record.open(self._stream_id, kind)
         continuation = continuation_of([stored.event for stored in past], self._stream.attempt)
-        works = (self._follow, *self._works(continuation.heard_text), self._tick)
+        works = (self._follow, *self._works(continuation.heard_text))
         recording = asyncio.create_task(self._record.run())
         tasks = [asyncio.create_task(self._supervise(work)) for work in works]
         try:
             self._turns.begin(past, continuation)
+            self._context = copy_context()
             reason = await self._ending.wait()
+            self._context = None
             await cancel_all(tasks)  # together: the sockets of the vendors may take a second to close
             await self._conclude(reason)
         finally:
+            self._context = None
             await cancel_all([*tasks, recording])
             await self._turns.speaker.aclose()
         return reason
@@ -100,6 +109,15 @@ class StreamedCall(ABC):
         self._on_key()
         self._keys.add(key, self._clock())
         self._report_keys()
+
+    def tick(self, late_seconds: float) -> None:
+        """See `live_calls.Conversation`. A failure ends the stream, as one of the other parts does."""
+        if self._context is not None:
+            try:
+                self._context.run(self._do_what_is_due, late_seconds)
+            except Exception as error:
+                logger.error("live_call_failed", error=type(error).__name__, exc_info=error)
+                self.end(MediaClosedReason.DROPPED)
 
     def finish(self, reason: MediaClosedReason) -> None:
         """Ends the stream after the sentence that is being played, or at once if the line is silent."""
@@ -147,20 +165,18 @@ class StreamedCall(ABC):
             async for stored in events:
                 self._turns.take(stored)
 
-    async def _tick(self) -> None:
-        """Does what is due, ten times a second, on a clock that does not drift, until the line is stalled."""
-        next_at = self._clock()
-        while not self._turns.speaker.is_line_stalled():
-            next_at = max(next_at + PUMP_SECONDS, self._clock())
-            await asyncio.sleep(next_at - self._clock())
-            if (late_seconds := self._clock() - next_at) > PUMP_SECONDS:
-                self._on_standstill(late_seconds)
-            self._turns.check(has_spoken=self._has_spoken)
-            self._decide()
-            self._report_keys()
-            self._check_end()
-        logger.warning("stream_stalled")
-        self.end(MediaClosedReason.MALFORMED)
+    def _do_what_is_due(self, late_seconds: float) -> None:
+        if late_seconds > PUMP_SECONDS:
+            self._on_standstill(late_seconds)
+        if self._turns.speaker.is_line_stalled():
+            logger.warning("stream_stalled")
+            self._context = None
+            self.end(MediaClosedReason.MALFORMED)
+            return
+        self._turns.check(has_spoken=self._has_spoken)
+        self._decide()
+        self._report_keys()
+        self._check_end()
 
     def _check_end(self) -> None:
         self._ending.check(self._clock(), is_audible=self._turns.speaker.is_audible())
