@@ -12,25 +12,18 @@ from pathlib import Path
 import httpx
 
 from centralita.embedded.clock_setting import clock_setting
-from centralita.embedded.cluster import Cluster, nats_cluster
+from centralita.embedded.cluster import Cluster
 from centralita.embedded.console import ConsoleLogin, running_console
-from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
+from centralita.embedded.credentials import Credentials
 from centralita.embedded.dead_letter_process import dead_letter_process
 from centralita.embedded.live_streams import live_settings
 from centralita.embedded.processes import SupervisedProcess
-from centralita.embedded.provisioning import provision_bus
+from centralita.embedded.provisioned_servers import provisioned_servers
 from centralita.embedded.run_files import store_settings
 from centralita.embedded.secret_keys import secret_keys
-from centralita.embedded.servers import (
-    CannotStart,
-    Server,
-    listen,
-    restartable_mongo_server,
-    restartable_nats_server,
-)
+from centralita.embedded.servers import CannotStart, Server, listen
 from centralita.embedded.vendors import ANY_TIME, Vendors, vendors
 from chassis.time_mapping import TimeMapping
-from contracts.accounts import ADMIN
 from contracts.permissions import OPERATOR
 from contracts.work import DEAD_LETTER_USER
 
@@ -119,50 +112,38 @@ async def running(
     dead letters runs, also without a console.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    access = Credentials.generate()
-    with (
-        _bus(folder / "nats", ports, access, clustered=clustered) as bus,
-        restartable_mongo_server(folder / "mongo", port=ports.mongo) as mongo,
-    ):
-        nats_url, cluster = bus.url, bus if isinstance(bus, Cluster) else None
-        access.store(folder / "nats" / CREDENTIALS_FILE.name, nats_url)
-        await provision_bus(access.url(nats_url, ADMIN), cluster)
-        simulators = vendors(
-            environment,
-            seed=seed,
-            speed=speed,
-            log=folder / "simulators.log",
-            behaviours=behaviours,
-            recordings=recordings,
-        )
-        async with simulators as running_vendors:
-            with _listening(ports) as listeners, listen("live", ports.live) as streams:
-                urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
-                own = _own_settings(environment, urls, running_vendors, mongo.url)
-                own |= {**secret_keys(folder, environment), **(settings or {})}
-                own |= clock_setting(environment, running_vendors, simulated_clock)
-                own |= live_settings(environment, streams, is_simulated="twilio" not in running_vendors.real)
-                store_settings(folder, own, environment, urls["edge"])
-                own_of = {name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES}
-                services = _services(own_of, environments or {}, listeners, streams, replicas, folder)
-                if console or has_dead_letters:
-                    services[DEAD_LETTER_USER] = dead_letter_process({**environment, **own}, access, nats_url, folder)
-                shown = running_console(console, urls["edge"], ports.console, environment, folder)
-                async with _started(services, urls), shown as console_url:
-                    yield System(
-                        nats_url=access.url(nats_url, OPERATOR),
-                        access=access,
-                        mongo_url=mongo.url,
-                        urls=urls,
-                        vendors=running_vendors,
-                        services=services,
-                        folder=folder,
-                        mongo=mongo,
-                        master_key=own["MASTER_KEY"],
-                        nats=None if isinstance(bus, Cluster) else bus,
-                        cluster=cluster,
-                        console_url=console_url,
-                    )
+    log = folder / "simulators.log"
+    simulators = vendors(environment, seed=seed, speed=speed, log=log, behaviours=behaviours, recordings=recordings)
+    provisioned = provisioned_servers(folder, nats_port=ports.nats, mongo_port=ports.mongo, clustered=clustered)
+    async with provisioned as servers, simulators as running_vendors:
+        with _listening(ports) as listeners, listen("live", ports.live) as streams:
+            urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
+            own = _own_settings(environment, urls, running_vendors, servers.mongo.url)
+            own |= {**secret_keys(folder, environment), **(settings or {})}
+            own |= clock_setting(environment, running_vendors, simulated_clock)
+            own |= live_settings(environment, streams, is_simulated="twilio" not in running_vendors.real)
+            store_settings(folder, own, environment, urls["edge"])
+            own_of = {name: {**environment, **own, "NATS_URL": servers.nats_url(name)} for name in MODULES}
+            services = _services(own_of, environments or {}, listeners, streams, replicas, folder)
+            if console or has_dead_letters:
+                process = dead_letter_process({**environment, **own}, servers.access, servers.bus.url, folder)
+                services[DEAD_LETTER_USER] = process
+            shown = running_console(console, urls["edge"], ports.console, environment, folder)
+            async with _started(services, urls), shown as console_url:
+                yield System(
+                    nats_url=servers.nats_url(OPERATOR),
+                    access=servers.access,
+                    mongo_url=servers.mongo.url,
+                    urls=urls,
+                    vendors=running_vendors,
+                    services=services,
+                    folder=folder,
+                    mongo=servers.mongo,
+                    master_key=own["MASTER_KEY"],
+                    nats=servers.bus if isinstance(servers.bus, Server) else None,
+                    cluster=servers.bus if isinstance(servers.bus, Cluster) else None,
+                    console_url=console_url,
+                )
 
 
 def _own_settings(
@@ -212,16 +193,6 @@ async def _started(services: Mapping[str, SupervisedProcess], urls: Mapping[str,
 def _listening(ports: Ports) -> Iterator[dict[str, socket.socket]]:
     with ExitStack() as stack:
         yield {name: stack.enter_context(listen(name, ports.for_service(name))) for name in MODULES}
-
-
-@contextmanager
-def _bus(folder: Path, ports: Ports, access: Credentials, *, clustered: bool) -> Iterator[Server | Cluster]:
-    if clustered:
-        with nats_cluster(folder, access=access) as cluster:
-            yield cluster
-    else:
-        with restartable_nats_server(folder, port=ports.nats, access=access) as server:
-            yield server
 
 
 def _labels(name: str, count: int) -> list[str]:
