@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-from tests.fakes.stream_peer import KEY, StreamServer
+from tests.fakes.stream_peer import KEY, SocketPeer, StreamServer
 
 from telephony.media import relay_path, sign
 from voice.application.live.live_calls import StreamId
@@ -19,26 +19,19 @@ def path_of(stream: StreamId) -> str:
     return relay_path(stream.call_id, stream.attempt, stream.generation)
 
 
-class RelayPeer:
+class RelayPeer(SocketPeer):
     """Speaks what it is given, fast, and reports each word. It closes the socket at `end`, as Twilio does."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, session_id: str) -> None:
-        self.socket = socket
+        super().__init__(socket)
         self.session_id = session_id
         self.received: list[dict[str, object]] = []
         self.spoken: list[str] = []
         self.handoff: dict[str, str] | None = None
-        self.closed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._words: asyncio.Queue[str] = asyncio.Queue()
 
     async def send(self, kind: str, **fields: object) -> None:
         await self.socket.send_str(json.dumps({"type": kind, **fields}))
-
-    async def send_raw(self, message: str | bytes) -> None:
-        if isinstance(message, str):
-            await self.socket.send_str(message)
-        else:
-            await self.socket.send_bytes(message)
 
     async def set_up(self, token: str) -> None:
         await self.send(
@@ -77,11 +70,6 @@ class RelayPeer:
                 self.spoken.append(word)
                 await self.send("info", name="tokensPlayed", value=word)
 
-    async def close_code(self) -> int | None:
-        """Waits until the socket is closed."""
-        async with asyncio.timeout(60):
-            return await self.closed
-
 
 @asynccontextmanager
 async def relay_stream(server: StreamServer, stream: StreamId, *, token: str | None = None) -> AsyncIterator[RelayPeer]:
@@ -89,11 +77,5 @@ async def relay_stream(server: StreamServer, stream: StreamId, *, token: str | N
     path = path_of(stream)
     peer = RelayPeer(await server.handshake(stream, path=path), f"VX{stream.call_id}-{stream.generation}")
     await peer.set_up(token or sign(KEY, path))
-    tasks = [asyncio.create_task(work) for work in (peer.read(), peer.speak())]
-    try:
+    async with peer.working(peer.read(), peer.speak()):
         yield peer
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await peer.socket.close()

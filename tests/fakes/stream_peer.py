@@ -5,7 +5,7 @@ import base64
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -84,39 +84,64 @@ class StreamServer:
         """A stream that has begun, whose callee is silent."""
         peer = StreamPeer(await self.handshake(stream), f"MZ{stream.call_id}-{stream.generation}")
         await peer.start(token or sign(KEY, self.path(stream)))
-        tasks = [asyncio.create_task(work) for work in (peer.read(), peer.send_frames())]
-        try:
+        async with peer.working(peer.read(), peer.send_frames()):
             yield peer
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await peer.socket.close()
 
 
-class StreamPeer:
-    """Sends a frame each 20 ms, and returns marks when their audio has been played."""
+class SocketPeer:
+    """The provider's end of a socket, whatever its messages are."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, stream_id: str) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
-        self.stream_id = stream_id
-        self.frame = SILENCE
-        self.audio = bytearray()
-        self.events: list[str] = []
-        self.returns_marks = True
         self.closed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._plays_until = 0.0
-        self._sending: set[asyncio.Task[None]] = set()
-        self._frame_sent = asyncio.Event()
-
-    async def send(self, event: str, **fields: object) -> None:
-        await self.socket.send_str(json.dumps({"event": event, "streamSid": self.stream_id, **fields}))
 
     async def send_raw(self, message: str | bytes) -> None:
         if isinstance(message, str):
             await self.socket.send_str(message)
         else:
             await self.socket.send_bytes(message)
+
+    async def close_code(self) -> int | None:
+        """Waits until the socket is closed."""
+        async with asyncio.timeout(60):
+            return await self.closed
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        connection = self.socket._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        return connection.transport
+
+    @asynccontextmanager
+    async def working(self, *works: Coroutine[None, None, None]) -> AsyncIterator[None]:
+        """Reads and sends during the block, then closes the socket."""
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.socket.close()
+
+
+class StreamPeer(SocketPeer):
+    """Sends a frame each 20 ms, and returns marks when their audio has been played."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, stream_id: str) -> None:
+        super().__init__(socket)
+        self.stream_id = stream_id
+        self.frame = SILENCE
+        self.audio = bytearray()
+        self.events: list[str] = []
+        self.returns_marks = True
+        self._plays_until = 0.0
+        self._sending: set[asyncio.Task[None]] = set()
+        self._frame_sent = asyncio.Event()
+
+    async def send(self, event: str, **fields: object) -> None:
+        await self.socket.send_str(json.dumps({"event": event, "streamSid": self.stream_id, **fields}))
 
     async def start(self, token: str) -> None:
         await self.socket.send_str(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
@@ -167,11 +192,6 @@ class StreamPeer:
                 self._sending.add(task)
                 task.add_done_callback(self._sending.discard)
         self.closed.set_result(self.socket.close_code)
-
-    async def close_code(self) -> int | None:
-        """Waits until the server closes the socket."""
-        async with asyncio.timeout(60):
-            return await self.closed
 
     async def _return_mark(self, name: str, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))

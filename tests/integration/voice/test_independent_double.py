@@ -19,7 +19,8 @@ from streamdouble.scenario import Say, Scenario  # type: ignore[import-untyped]
 from tests.builders.turns import a_reply, a_sentence
 from tests.fakes.live import SILENCE, VOICE, speech_of
 from tests.fakes.stream_peer import HEADER, KEY, PUBLIC_URL, TOKEN, StreamServer
-from tests.integration.voice.test_media_streams import StartLive, reason, server, start_live, until
+from tests.integration.voice.conftest import StartCall
+from tests.integration.voice.stream_kinds import AUDIO, reason, server, until
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from chassis.event_log import EventLog
@@ -27,7 +28,7 @@ from contracts import MediaClosedReason, SpeechHeard, SpeechInterrupted, SpeechP
 from telephony.media import sign
 from voice.application.live.live_calls import StreamId
 
-__all__ = ["server", "start_live"]  # fixtures
+__all__ = ["server"]  # a fixture
 
 GREETING = "Hi."
 ANSWER = "This is an answer that takes some seconds to say, so that it can be interrupted. "
@@ -118,11 +119,11 @@ async def doubled(
 async def test_the_double_hears_a_conversation_without_a_violation(
     server: StreamServer,
     calls: EventLog,
-    start_live: StartLive,
+    start_call: StartCall,
     monkeypatch: pytest.MonkeyPatch,
     impairments: Impairments,
 ) -> None:
-    stream = await start_live()
+    stream = await AUDIO.start(start_call)
     async with doubled(server, calls, stream, monkeypatch, impairments) as call:
         heard = await call.talk("Who is this?")
         await call.answer(heard.turn, "Ana.", "How are you?")
@@ -134,9 +135,9 @@ async def test_the_double_hears_a_conversation_without_a_violation(
 
 
 async def test_the_double_clears_what_it_has_not_played_when_the_callee_interrupts(
-    server: StreamServer, calls: EventLog, start_live: StartLive, monkeypatch: pytest.MonkeyPatch
+    server: StreamServer, calls: EventLog, start_call: StartCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = await start_live()
+    stream = await AUDIO.start(start_call)
     async with doubled(server, calls, stream, monkeypatch) as call:
         heard = await call.talk("Who is this?")
         before = call.session.result.media_frames_received

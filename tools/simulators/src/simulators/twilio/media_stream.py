@@ -14,7 +14,6 @@ import aiohttp
 from simulators.mu_law import FRAME_SECONDS, RATE
 from simulators.twilio import stream_messages as messages
 from simulators.twilio.call import Call
-from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.key_tones import KeyToneDetector
 from simulators.twilio.ledger import ErrorEntry, UtteranceEntry
 from simulators.twilio.live_callee import LiveCallee
@@ -60,20 +59,15 @@ class MediaStream:
         reader = asyncio.create_task(self._read())
         clock = asyncio.create_task(self._run_clock())
         try:
-            await asyncio.wait({reader, clock}, return_when=asyncio.FIRST_COMPLETED)
-            if clock.done() and clock.exception() is None:  # it could not send: the reader knows why
-                await asyncio.wait({reader}, timeout=_CLOSED_BY_SERVER_SECONDS)
-            for task in (clock, reader):
-                if task.done() and (error := task.exception()) is not None:
-                    raise error
-            if not reader.done():
-                raise StreamError(31903, "connection lost")
-        except asyncio.CancelledError:
-            self._entry.closed_by = "api"
-            raise
-        except CallEnded as ended:
-            self._entry.closed_by = "callee" if ended.by == "callee" else "time_limit"
-            raise
+            with self._hearing.recording_end():
+                await asyncio.wait({reader, clock}, return_when=asyncio.FIRST_COMPLETED)
+                if clock.done() and clock.exception() is None:  # it could not send: the reader knows why
+                    await asyncio.wait({reader}, timeout=_CLOSED_BY_SERVER_SECONDS)
+                for task in (clock, reader):
+                    if task.done() and (error := task.exception()) is not None:
+                        raise error
+                if not reader.done():
+                    raise StreamError(31903, "connection lost")
         finally:
             await self._finish(reader, clock)
 
@@ -112,8 +106,6 @@ class MediaStream:
             self._callee.receive_key(key)
         sent = self._callee.exchange(heard)
         self._hearing.frame(seconds, heard, sent)
-        if self._call.recording is not None:
-            self._call.recording.add(sent.audio, heard)
         if sent.sound is not None and sent.sound.text:
             self._call.entry.utterances.append(UtteranceEntry("callee", text=sent.sound.text))
         await self._send_media(sent.audio)

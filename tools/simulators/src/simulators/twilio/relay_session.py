@@ -14,7 +14,6 @@ import aiohttp
 from simulators.mu_law import FRAME_SECONDS
 from simulators.twilio import relay_messages as messages
 from simulators.twilio.call import Call
-from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.ledger import UtteranceEntry
 from simulators.twilio.live_callee import CalleeFrame, LiveCallee
 from simulators.twilio.relay_messages import Digits, End, Invalid, Text
@@ -66,16 +65,11 @@ class RelaySession:
         """Runs until the server ends the session. Raises StreamError (64105) and CallEnded."""
         reader, clock = asyncio.create_task(self._read()), asyncio.create_task(self._run_clock())
         try:
-            await asyncio.wait({reader, clock}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (clock, reader):
-                if task.done() and (error := task.exception()) is not None:
-                    raise error
-        except asyncio.CancelledError:
-            self._entry.closed_by = "api"
-            raise
-        except CallEnded as ended:
-            self._entry.closed_by = "callee" if ended.by == "callee" else "time_limit"
-            raise
+            with self._hearing.recording_end():
+                await asyncio.wait({reader, clock}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (clock, reader):
+                    if task.done() and (error := task.exception()) is not None:
+                        raise error
         finally:
             self._entry.seconds = round(self._clock.seconds, 2)
             for task in (clock, reader):
@@ -103,8 +97,6 @@ class RelaySession:
             await self._report("tokens-played", "tokensPlayed", word)
         sent = self._callee.exchange(heard)
         self._hearing.frame(now, heard, sent)
-        if self._call.recording is not None:
-            self._call.recording.add(sent.audio, heard)
         await self._hear(sent, now)
         self._call.clock.elapsed += FRAME_SECONDS
         self._call.clock.check()

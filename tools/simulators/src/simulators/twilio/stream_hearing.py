@@ -1,9 +1,12 @@
 """Fills in the ledger's record of one stream from what passes through it, frame by frame."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from simulators.mu_law import FRAME_SECONDS
 from simulators.twilio.call import Call
+from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.live_callee import CalleeFrame
 from simulators.twilio.stream_ledger import ClearEntry, MarkEntry, SoundEntry, StreamEntry
 
@@ -32,8 +35,22 @@ class StreamHearing:
             self._entry.arrivals.append(seconds)
         self._arrived_at = seconds
 
+    @contextmanager
+    def recording_end(self) -> Iterator[None]:
+        """Records who ends the stream during the block, unless it is the server."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._entry.closed_by = "api"
+            raise
+        except CallEnded as ended:
+            self._entry.closed_by = "callee" if ended.by == "callee" else "time_limit"
+            raise
+
     def frame(self, seconds: float, heard: bytes | None, sent: CalleeFrame) -> None:
-        """Records the frame of both directions that begins at `seconds`."""
+        """Records the frame of both directions that begins at `seconds`, also in the recording of the call."""
+        if self._call.recording is not None:
+            self._call.recording.add(sent.audio, heard)
         if sent.sound is not None:
             sent.sound.start_seconds = seconds
             self._sounding_until = seconds + sent.sound.seconds
