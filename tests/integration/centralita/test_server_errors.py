@@ -82,7 +82,7 @@ def test_an_import_by_the_operator_is_refused_and_the_error_names_the_user_admin
     url = credentials.url(empty_server, OPERATOR)
     ended = command("replay", "import", tmp_path / "log.gz", environment={"NATS_URL": url})
     assert ended.code == 2
-    assert "does not permit this user: publish to" in ended.err
+    assert "does not permit this user: operator." in ended.err
     assert "Give --nats with the user admin." in ended.err
 
 

@@ -1,5 +1,6 @@
 """Connections of the commands to NATS and MongoDB, with errors that name the problem and the command to run."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from urllib.parse import urlsplit
@@ -13,7 +14,8 @@ from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.embedded.credentials import is_embedded_run, with_credentials, without_credentials
 from centralita.embedded.run_files import read_setting
 from chassis.addresses import connection
-from contracts.permissions import OPERATOR
+from contracts.accounts import ADMIN
+from contracts.permissions import OPERATOR, OWN_PERMISSIONS, users
 
 CONNECT_SECONDS = 10
 _STREAM_NOT_FOUND = 10059
@@ -26,6 +28,7 @@ async def connected(url: str, *, reconnects: bool = False, user: str = OPERATOR)
     """A connection to NATS; a lost one is restored if `reconnects`. Raises CommandFailed.
 
     A URL without a user that is the address of `centralita up` in this folder is used with the credentials of `user`.
+    If that is `ADMIN`, another user is refused before anything is done: it may be permitted a part of the work.
     """
     reported: list[Exception] = []
 
@@ -36,12 +39,25 @@ async def connected(url: str, *, reconnects: bool = False, user: str = OPERATOR)
     client.options |= {"allow_reconnect": reconnects, "max_reconnect_attempts": -1, "reconnect_time_wait": 1}
     reported.clear()
     try:
+        if user == ADMIN:
+            await _refuse_others(client, url)
         yield client
     except NatsError as error:
         raise _failed(url, error, reported) from error
     finally:
         with suppress(OSError):  # the server is gone; the error that ended the work is the one to report
             await client.close()
+
+
+async def _refuse_others(client: Client, url: str) -> None:
+    """Raises CommandFailed if the connection is that of another user of the contracts."""
+    answer = await client.request(OWN_PERMISSIONS, timeout=CONNECT_SECONDS)
+    found = str(json.loads(answer.data)["data"]["user"])
+    if found in {one.name for one in users()} - {ADMIN}:
+        raise CommandFailed(
+            f"NATS at {without_credentials(url)} does not permit this user: {found}. Give --nats with the user admin.",
+            ExitCode.WRONG_USE,
+        )
 
 
 async def _connect(
