@@ -264,6 +264,31 @@ async def test_the_next_message_follows_the_last_sequence_and_a_contact_is_added
     assert await last_sequence(client, CONTACTS.name) == 8
 
 
+async def test_a_stream_that_is_full_is_moved_as_a_whole(tmp_path: Path) -> None:
+    """Each message becomes longer, because its time is a header then."""
+    installation, sizes = Installation(tmp_path), {CONTACTS.name: 100_000}
+    with former_build(), installation.server() as server:
+        async with installation.connected(server.url) as client:
+            await provision(client, max_bytes=sizes)
+            with pytest.raises(APIError, match="maximum bytes exceeded"):
+                await fill_with_contacts(client)
+            before = await contents(client)
+    with installation.server() as server:
+        async with installation.connected(server.url) as client:
+            await migrate(client, max_bytes=sizes)
+            assert await contents(client) == before
+            config = (await js_of(client, CONTACTS).stream_info(CONTACTS.name)).config
+            assert config.max_bytes == sizes[CONTACTS.name]
+            with pytest.raises(APIError, match="maximum bytes exceeded"):
+                await client.jetstream().publish("contact.added.spring.group.further", b"-" * 500)
+
+
+async def fill_with_contacts(client: Client) -> None:
+    """Raises APIError when the stream is full."""
+    for index in range(1_000):
+        await client.jetstream().publish(f"contact.added.spring.group.{index}", b"-" * 500)
+
+
 async def test_caches_are_dropped(client: Client) -> None:
     await migrate(client)
     for bucket in (CLIPS, CALL_CLIPS):

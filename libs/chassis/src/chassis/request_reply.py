@@ -40,10 +40,12 @@ async def request(client: Client, subject: str, body: bytes, headers: dict[str, 
     return message
 
 
-async def request_all(client: Client, requests: Sequence[tuple[str, bytes, dict[str, str]]]) -> list[Msg | None]:
+async def request_all(
+    client: Client, requests: Sequence[tuple[str, bytes, dict[str, str]]], seconds: float | None = None
+) -> list[Msg | None]:
     """Sends all requests (subject, body, headers) at once, and returns their replies in the same order.
 
-    None: there was no reply within `REQUEST_TIMEOUT_SECONDS`. Raises an error of nats-py.
+    None: there was no reply within `seconds`, or `REQUEST_TIMEOUT_SECONDS`. Raises an error of nats-py.
     """
     replies, has_all = await replies_of(client), asyncio.Event()
     found: list[Msg | None] = [None] * len(requests)
@@ -64,7 +66,7 @@ async def request_all(client: Client, requests: Sequence[tuple[str, bytes, dict[
             expected.append(replies.expect(partial(receive, index)))
             await client.publish(subject, body, reply=expected[-1], headers=headers)
         with suppress(asyncio.TimeoutError):
-            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+            async with asyncio.timeout(seconds or REQUEST_TIMEOUT_SECONDS):
                 await has_all.wait()
     finally:
         for reply in expected:

@@ -17,6 +17,8 @@ from contracts.accounts import stored_again
 from contracts.envelope import FIRST_STORED_HEADER
 
 MAX_IN_FLIGHT = 500
+_STORE_SECONDS = 60.0
+"""How long the server may take to store that many messages: it may sync its file after each."""
 GAPS = "gap.>"
 """The filter of the messages that fill gaps. Each has its own subject: a work queue stores one on each."""
 _GUARD = "Nats-Expected-Last-Sequence"
@@ -64,7 +66,7 @@ class Writer:
     async def flush(self) -> None:
         """Returns when all messages are stored. Raises CopyInterrupted."""
         pending, self.pending = self.pending, []
-        for reply in await request_all(self.client, pending):
+        for reply in await request_all(self.client, pending, _STORE_SECONDS):
             self.sequence += 1
             answer = json.loads(reply.data or b"{}") if reply else {}
             if answer.get("seq") != self.sequence:
