@@ -15,6 +15,7 @@ from tests.fakes.lost_messages import lose
 from centralita.embedded.servers import restartable_nats_server
 from chassis import live, stream_scan
 from chassis.background import cancel_until_done, run_in_background
+from chassis.deletion import erase_message
 from chassis.direct_get import StoredMessage, get_page
 from chassis.event_log import EventLog, Guard, publish
 from chassis.live import Incomplete, chained, listen
@@ -259,10 +260,11 @@ async def test_a_queue_entry_that_is_deleted_meanwhile_is_no_loss(bus_client: Cl
 async def test_each_check_begins_where_the_one_before_it_ended(
     bus_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = list[int]()
+    begun, subjects = list[int](), set[str]()
 
     async def note(*arguments: Any, start_sequence: int, **options: Any) -> Any:
         begun.append(start_sequence)
+        subjects.add(arguments[2])
         return await get_page(*arguments, start_sequence=start_sequence, **options)
 
     monkeypatch.setattr(live, "get_page", note)
@@ -272,6 +274,51 @@ async def test_each_check_begins_where_the_one_before_it_ended(
             last = await store(bus_client, f"speech.heard.{number}")
         async with asyncio.timeout(60):
             while not begun or min(begun[-2:]) <= last:
+                await store(bus_client, "speech.heard.0")
+                await asyncio.sleep(0.05)
+        assert ">" in subjects
+        assert one.losses == 0
+
+
+@pytest.mark.parametrize("together", [0, 100])
+async def test_few_messages_are_listed_together_and_many_by_their_subjects(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(live, "MAX_TOGETHER", together)
+    subjects = list[str]()
+
+    async def note(*arguments: Any, **options: Any) -> Any:
+        subjects.append(arguments[2])
+        return await get_page(*arguments, **options)
+
+    monkeypatch.setattr(live, "get_page", note)
+    async with listening(bus_client) as one:
+        await one.wait_for(await store(bus_client, "dial.placed.0"))
+        await store(bus_client, "speech.heard.0")
+        async with asyncio.timeout(60):
+            while len(subjects) < (2 if together else 4):
+                await store(bus_client, "audio.requested.0")
+                await asyncio.sleep(0.05)
+        assert {*subjects} == ({">"} if together else {"dial.*.*", "audio.requested.*"})
+        assert one.losses == 0
+
+
+async def test_messages_that_were_deleted_at_the_end_are_no_loss(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = list[int]()
+
+    async def note(*arguments: Any, start_sequence: int, **options: Any) -> Any:
+        pages.append(start_sequence)
+        return await get_page(*arguments, start_sequence=start_sequence, **options)
+
+    async with listening(bus_client) as one:
+        await one.wait_for(await store(bus_client, "dial.placed.0"))
+        await one.wait_for(last := await store(bus_client, "dial.placed.1"))
+        await erase_message(bus_client, CALLS.name, last)
+        monkeypatch.setattr(live, "get_page", note)
+        async with asyncio.timeout(60):  # the checks go on behind what was deleted
+            while not pages or pages[-1] <= last:
                 await store(bus_client, "speech.heard.0")
                 await asyncio.sleep(0.05)
         assert one.losses == 0

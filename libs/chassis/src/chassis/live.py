@@ -62,6 +62,9 @@ from contracts.streams import Stream
 CHECK_SECONDS = 2.0
 GRACE_SECONDS = 1.0
 _RECONNECT_CHECK_SECONDS = 0.25
+MAX_TOGETHER = 100
+"""So few messages are listed on all subjects at once: one page, in place of two requests for each family."""
+_ALL = ">"
 
 
 class Incomplete(Exception):
@@ -208,17 +211,21 @@ class _Listener:
 
     async def _check(self) -> None:
         """Compares what is stored after the last check with what has arrived. Raises _Lost, or an error of nats-py."""
-        name, listed, checked, without = self._stream.name, set[int](), dict(self._checked), list[str]()
-        end = await end_of(self._client, name, max(checked.values()), created_at=self._created_at)
-        for filter, after_sequence in self._checked.items():
+        name, listed, without, begin = self._stream.name, set[int](), list[str](), min(self._checked.values())
+        end = await end_of(self._client, name, max(self._checked.values()), created_at=self._created_at)
+        reached = {_ALL: begin} if end.sequence - begin <= MAX_TOGETHER else dict(self._checked)
+        for filter, after_sequence in [*reached.items()]:
             if after_sequence >= end.sequence:
                 continue
-            sequences, checked[filter] = await self._list(filter, after_sequence)
+            sequences, reached[filter] = await self._list(filter, after_sequence)
             listed |= sequences
-            if checked[filter] == after_sequence:
+            if reached[filter] == after_sequence:
                 without.append(filter)
         if without and (await end_of(self._client, name, created_at=self._created_at)).leader == end.leader:
-            checked |= dict.fromkeys(without, end.sequence)
+            reached |= dict.fromkeys(without, end.sequence)
+        checked = {
+            one: max(sequence, reached.get(one, reached.get(_ALL, 0))) for one, sequence in self._checked.items()
+        }
         if missing := listed - self._arrived:
             await asyncio.sleep(GRACE_SECONDS)
             await wait_until_processed(self._client)  # this process may have stood still, and not have read them
