@@ -143,6 +143,10 @@ class Centralita:
         """Returns the same system, which holds its calls over ConversationRelay."""
         return replace(self, name="relay", mode=ConversationMode.RELAY, _numbers={})
 
+    def spoken_seconds(self) -> Mapping[str, float]:
+        """Returns how long the utterances are that have claimed a turn, by number."""
+        return {number: self.events.spoken_seconds[call_id] for call_id, number in self._numbers.items()}
+
 
 @dataclass(frozen=True)
 class Bots:

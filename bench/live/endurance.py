@@ -9,11 +9,13 @@ from bench.calls.processes import read_usage
 from bench.console.watching import percentile
 from bench.live import ledger
 from bench.live.bots import Bots, Centralita
-from bench.live.run import CALM, COUGHS, Figures, Ran, print_failures, run
+from bench.live.run import CALM, COUGHS, SHARES, Figures, Ran, print_failures, run
 from centralita.embedded.processes import SupervisedProcess
 
 LOST, CLOSED_BY_SERVER = 31903, 31921
 """Twilio's errors of a stream that broke, and of one that the server closed with another code than 1000."""
+_UNHEARD_SECONDS = 0.6
+"""By how much the utterances of a call may be longer than those in the log: our ear is late by some frames."""
 _COUGHING_SHARE = 0.1
 _IN_SENTENCE_SECONDS = 1.0
 
@@ -47,7 +49,15 @@ def _takeover_figures(ours: Centralita, ran: Ran, expected_errors: tuple[int, ..
     to_stream, to_sound = ledger.gaps(ran.calls)
     found: Figures = {"calls that were taken over": len(to_stream)}
     for name, values in (("gap between streams", to_stream), ("gap between sounds", to_sound)):
-        found |= {f"{name}, ms p50": percentile(values, 0.5) * 1000, f"{name}, ms p95": percentile(values, 0.95) * 1000}
+        found |= {f"{name}, ms {label}": percentile(values, share) * 1000 for label, share in SHARES}
+    turns = [one for call in ran.calls for one in ledger.responses(call)]
+    for name, is_on_next in (("reply on the stream of its utterance", False), ("reply on the next stream", True)):
+        seconds = [one.seconds for one in turns if one.seconds is not None and one.is_on_next_stream is is_on_next]
+        found[f"{name}, turns"] = len(seconds)
+        found |= {f"{name}, ms {label}": percentile(seconds, share) * 1000 for label, share in SHARES}
+    known = ours.spoken_seconds()
+    unheard = [call for call in ran.calls if ledger.spoken_seconds(call) > known[call["to"]] + _UNHEARD_SECONDS]
+    found["calls with words that no turn has"] = len(unheard)
     found["turns answered twice"] = ours.events.answered_twice()
     found["calls that went on in turns"] = ours.events.total("telephony.media_degraded")
     found["failed calls"] = len(ran.failures(expected_errors))

@@ -1,13 +1,16 @@
 """What the telephone network has recorded of the calls of a run: the turns, the interruptions, the gaps."""
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 Entry = Mapping[str, Any]
 """A call of the simulator's ledger (`simulators.twilio.ledger.CallEntry`)."""
 RELAY = "ConversationRelay"
 MAX_RESPONSE_SECONDS = 8.0
+_SPEAKING_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Response:
     turn: int
     seconds: float | None
     is_text: bool = False
+    is_on_next_stream: bool = False
+    """Whether the stream of the utterance had ended when the reply came."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +43,53 @@ def streams(calls: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def responses(call: Entry) -> list[Response]:
-    """Returns the turns of a call in order.
+    """Returns the turns of a call in order, through all its streams: a reply may come on the stream after an utterance.
 
-    A turn has no response if nothing arrived before the callee's next utterance, or if the stream ended before.
+    A turn has no response if nothing arrived before the callee's next utterance, or within `MAX_RESPONSE_SECONDS`.
     """
-    found: list[Response] = []
-    for stream in call["streams"]:
-        is_text = stream["kind"] == RELAY
+    spoken, arrivals, offset = list[_Utterance](), list[tuple[float, int]](), 0.0
+    for number, stream in enumerate(call["streams"]):
+        offset += stream["gap_seconds"] or 0.0
         utterances = [sound for sound in stream["sounds"] if sound["kind"] == "utterance"]
-        ends = [sound["start_seconds"] for sound in utterances[1:]] + [stream["seconds"] + 1]
-        for sound, next_at in zip(utterances, ends, strict=False):  # without an utterance, one end remains
-            over_at = sound["prompted_seconds"] if is_text else sound["start_seconds"] + sound["seconds"]
-            seconds = None if over_at is None else _first_after(stream["arrivals"], over_at, next_at)
-            found.append(Response(call["sid"], len(found) + 1, seconds, is_text))
+        spoken += [_Utterance.of(stream, number, offset, sound) for sound in utterances]
+        arrivals += [(offset + one, number) for one in stream["arrivals"]]
+        offset += stream["seconds"]
+    found: list[Response] = []
+    for turn, one in enumerate(spoken, 1):
+        next_at = spoken[turn].begins_at if turn < len(spoken) else math.inf
+        until = min(next_at, one.over_at + MAX_RESPONSE_SECONDS)
+        first = next(((at, stream) for at, stream in arrivals if one.over_at <= at < until), None)
+        seconds = None if first is None else first[0] - one.over_at
+        is_on_next_stream = first is not None and first[1] > one.stream
+        found.append(Response(call["sid"], turn, seconds, one.is_text, is_on_next_stream))
     return found
 
 
-def _first_after(arrivals: Sequence[float], over_at: float, next_at: float) -> float | None:
-    """Returns the seconds from `over_at` until the first arrival before `next_at`."""
-    until = min(next_at, over_at + MAX_RESPONSE_SECONDS)
-    return next((one - over_at for one in arrivals if over_at <= one < until), None)
+@dataclass(frozen=True)
+class _Utterance:
+    """An utterance in the time of the whole call; one that lasts longer than its stream goes on with the next one.
+
+    `over_at` is infinite if the network did not report it as text.
+    """
+
+    stream: int
+    begins_at: float
+    over_at: float
+    is_text: bool
+
+    @classmethod
+    def of(cls, stream: Entry, number: int, offset_seconds: float, sound: Entry) -> "_Utterance":
+        begins_at, is_text = offset_seconds + sound["start_seconds"], stream["kind"] == RELAY
+        if not is_text:
+            return cls(number, begins_at, begins_at + sound["seconds"], is_text)
+        prompted = sound["prompted_seconds"]
+        return cls(number, begins_at, math.inf if prompted is None else offset_seconds + prompted, is_text)
+
+
+def spoken_seconds(call: Entry) -> float:
+    """Returns the length of all utterances of a callee."""
+    sounds = [sound for stream in call["streams"] for sound in stream["sounds"]]
+    return sum(float(sound["seconds"]) for sound in sounds if sound["kind"] == "utterance")
 
 
 def stops(calls: Sequence[Entry]) -> list[Stop]:
@@ -68,11 +100,23 @@ def stops(calls: Sequence[Entry]) -> list[Stop]:
 
 
 def gaps(calls: Sequence[Entry]) -> tuple[list[float], list[float]]:
-    """Returns the seconds between the streams of a call, and those between the last sound and the next."""
-    later = [stream for call in calls for stream in call["streams"][1:]]
-    to_stream = [one["gap_seconds"] for one in later if one["gap_seconds"] is not None]
-    to_sound = [one["silence_gap_seconds"] for one in later if one["silence_gap_seconds"] is not None]
+    """Returns the seconds between the streams of a call, and those for which the agent fell silent in its reply.
+
+    An agent whose last sound was over half a second before the end of its stream had nothing to say then.
+    """
+    pairs = [pair for call in calls for pair in pairwise(call["streams"])]
+    to_stream = [one["gap_seconds"] for _, one in pairs if one["gap_seconds"] is not None]
+    to_sound = [
+        one["silence_gap_seconds"]
+        for before, one in pairs
+        if one["silence_gap_seconds"] is not None and _was_speaking(before)
+    ]
     return to_stream, to_sound
+
+
+def _was_speaking(stream: Entry) -> bool:
+    """Returns whether the callee heard the agent when its stream ended."""
+    return bool(stream["heard"]) and stream["heard"][-1][1] > stream["seconds"] - _SPEAKING_SECONDS
 
 
 def failures(calls: Sequence[Entry], turns: int, expected_errors: Collection[int] = ()) -> dict[str, str]:

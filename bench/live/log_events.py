@@ -39,6 +39,8 @@ class LogEvents:
 
     latencies: dict[str, dict[int, dict[str, float | None]]] = field(default_factory=lambda: defaultdict(dict))
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    spoken_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """How long the utterances are that have claimed a turn, by call."""
     replies: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     pauses: Counter[str] = field(default_factory=Counter)
     resumes: Counter[str] = field(default_factory=Counter)
@@ -48,7 +50,8 @@ class LogEvents:
 
     def clear(self) -> None:
         """Forgets all events."""
-        for one in (self.latencies, self.counts, self.replies, self.pauses, self.resumes, self.statuses, self.ends):
+        counters = (self.spoken_seconds, self.pauses, self.resumes)
+        for one in (self.latencies, self.counts, self.replies, self.statuses, self.ends, *counters):
             one.clear()
 
     def total(self, event_name: str) -> int:
@@ -92,6 +95,7 @@ class LogEvents:
         match fact:
             case "heard":
                 self.latencies[call_id].setdefault(document["turn"], {})
+                self.spoken_seconds[call_id] += document.get("spoken_seconds") or 0
             case "played":
                 self.latencies[call_id][document["turn"]] = document.get("latencies", {})
                 self.pauses[call_id] += document.get("pauses", 0)

@@ -169,9 +169,9 @@ def barge_in_figures(ran: Ran) -> Figures:
         ("onset to clear", [one.to_clear for one in stops if one.to_clear is not None]),
         ("onset to silence", [one.to_silence for one in stops if one.to_silence is not None]),
     ):
-        found |= {f"{name}, ms {label}": percentile(values, share) * 1000 for label, share in _SHARES}
+        found |= {f"{name}, ms {label}": percentile(values, share) * 1000 for label, share in SHARES}
         found[f"{name}: none"] = len(stops) - len(values)
     return found
 
 
-_SHARES = (("p50", 0.5), ("p95", 0.95))
+SHARES = (("p50", 0.5), ("p95", 0.95))

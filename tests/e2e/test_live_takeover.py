@@ -1,5 +1,6 @@
 """A process that holds a media stream ends during the conversation: another one continues from the log."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -58,6 +59,28 @@ async def test_a_killed_process_loses_no_turn_and_the_sentence_is_played_again(l
         "the sentence that was being heard is heard to its end"
     )
     assert played_sentences(second)[0].startswith("1.")
+    await live.verify_replay()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3.0], ids=["while it speaks", "in the silence behind it"])
+async def test_a_stopped_process_loses_nothing_that_the_callee_says(live: LiveSystem, seconds: float) -> None:
+    phrases = ("Yes, you are speaking to the right person today.", PHRASES[1])
+    call_id = await live.begin("human", {**CALLEE, "delay_seconds": 2.0, "at_seconds": NEVER, "phrases": phrases})
+    await live.until_entry(call_id, lambda entry: bool(spoken(entry)))
+    process = live.holder().process
+    assert process
+    await asyncio.sleep(seconds)  # a phrase of three seconds; it may be over earlier on a loaded machine
+    process.send_signal(signal.SIGTERM)
+    call = await live.end(call_id)
+    events, entry = await live.events(call_id), await live.entry(call_id)
+
+    assert (call["status"], entry["errors"]) == ("completed", [])
+    assert said_words(events) == words(spoken(entry)) == words(phrases)
+    turns = field_of(events, "speech.heard", "turn")
+    assert field_of(events, "reply.generated", "turn") == turns == list(range(1, len(turns) + 1))
+    assert field_of(events, "telephony.media_closed", "reason")[-1] == "goodbye"
+    phrases_of_ours = [name for stream in entry["streams"] for name in played_sentences(stream) if "-" in name]
+    assert phrases_of_ours == [], "the callee is not asked to repeat anything"
     await live.verify_replay()
 
 

@@ -367,6 +367,10 @@ class LiveFixture:
         await asyncio.sleep(max(0.0, seconds - partial_after))
         self.frame = SILENCE
 
+    def begin_to_talk(self, text: str, seconds: float) -> None:
+        """The callee begins to say something."""
+        self._tasks.append(asyncio.create_task(self.talk(text, seconds)))
+
     async def until(self, kind: type[Event], count: int = 1, *, seconds: float = 60) -> list[Event]:
         """Waits until the log has as many events of a type, and returns them."""
         async with asyncio.timeout(seconds):

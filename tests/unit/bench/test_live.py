@@ -20,7 +20,13 @@ def sound(start: float, seconds: float, kind: str = "utterance", **further: Any)
 
 def stream(**further: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {"seconds": 30.0, "sounds": [], "arrivals": [], "underruns": 0, "late_seconds": 0.0}
-    ends = {"kind": "Stream", "closed_by": "server", "gap_seconds": None, "silence_gap_seconds": None}
+    ends: dict[str, Any] = {
+        "heard": [],
+        "kind": "Stream",
+        "closed_by": "server",
+        "gap_seconds": None,
+        "silence_gap_seconds": None,
+    }
     return {**fields, **ends, **further}
 
 
@@ -47,8 +53,36 @@ def test_turns_are_counted_through_all_streams_of_a_call() -> None:
         stream(sounds=[sound(4.0, 1.0)], arrivals=[5.7], gap_seconds=0.21, silence_gap_seconds=0.4),
     )
     assert [(one.turn, one.seconds) for one in ledger.responses(entry)] == [(1, 0.5), (2, pytest.approx(0.7))]
-    assert ledger.gaps([entry]) == ([0.21], [0.4])
     assert ledger.minutes([entry]) == 1.0
+
+
+def test_a_reply_may_come_on_the_stream_after_its_utterance() -> None:
+    first = stream(seconds=10.0, sounds=[sound(8.0, 1.5)], arrivals=[0.1])
+    second = stream(sounds=[sound(9.0, 1.0)], arrivals=[0.6, 10.5], gap_seconds=0.2)
+    entry = call(first, second)
+    first_turn, second_turn = ledger.responses(entry)
+    assert first_turn.seconds == pytest.approx(1.3)
+    assert second_turn.seconds == pytest.approx(0.5)
+    assert (first_turn.is_on_next_stream, second_turn.is_on_next_stream) == (True, False)
+    assert ledger.failures([entry], 2) == {}
+
+
+def test_an_utterance_that_a_stream_cuts_is_over_on_the_next_one() -> None:
+    first = stream(seconds=10.0, sounds=[sound(9.0, 3.0)])
+    entry = call(first, stream(arrivals=[0.3, 2.5], gap_seconds=0.5))
+    (response,) = ledger.responses(entry)
+    assert response.seconds == pytest.approx(1.0)
+    assert response.is_on_next_stream
+    assert ledger.spoken_seconds(entry) == 3.0
+
+
+@pytest.mark.parametrize(("heard_until", "gaps"), [(29.8, [0.4]), (20.0, []), (None, [])])
+def test_only_an_agent_that_was_speaking_leaves_a_gap_in_its_sound(
+    heard_until: float | None, gaps: list[float]
+) -> None:
+    heard = [] if heard_until is None else [[15.0, heard_until]]
+    entry = call(stream(heard=heard), stream(gap_seconds=0.21, silence_gap_seconds=0.4))
+    assert ledger.gaps([entry]) == ([0.21], gaps)
 
 
 def test_a_call_with_a_turn_without_a_reply_or_with_an_error_is_a_failure() -> None:
@@ -125,7 +159,7 @@ def test_a_turn_without_all_latencies_has_no_hops(missing: str) -> None:
 def test_events_of_the_log_are_collected_by_call_and_turn() -> None:
     events = LogEvents()
     played = {"turn": 1, "latencies": {"log_seconds": 0.001}, "pauses": 1, "resumes": 1}
-    events.add("speech.heard.a", json.dumps({"turn": 1}).encode())
+    events.add("speech.heard.a", json.dumps({"turn": 1, "spoken_seconds": 1.5}).encode())
     events.add("speech.played.a", json.dumps(played).encode() + b"\0sealed")
     events.add("speech.played.a", json.dumps({"turn": 2}).encode())
     events.add("reply.generated.a", json.dumps({"turn": 1}).encode())
@@ -134,6 +168,7 @@ def test_events_of_the_log_are_collected_by_call_and_turn() -> None:
     events.add("telephony.media_degraded.a", json.dumps({"reason": "synthesis"}).encode())
     events.add("call.concluded.a.completed", b"{}")
     assert events.latencies["a"] == {1: {"log_seconds": 0.001}, 2: {}}
+    assert dict(events.spoken_seconds) == {"a": 1.5}
     assert (events.total("speech.heard"), events.answered_twice()) == (1, 1)
     assert events.ends["a"] == ["closed: stalled", "degraded: synthesis"]
     assert (events.pauses.total(), events.resumes.total(), events.statuses) == (1, 1, {"a": "completed"})

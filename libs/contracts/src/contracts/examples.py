@@ -216,6 +216,7 @@ _ALL: tuple[Event, ...] = (
         seconds=12.4,
         frames=620,
         underruns=1,
+        unclaimed_text="Well, on Tuesday I",
     ),
     MediaLost(call_id=CALL_ID, attempt=1, generation=2, reason=MediaLostReason.DIED),
     MediaDegraded(call_id=CALL_ID, attempt=1, reason=DegradationReason.LOST_STREAMS),

@@ -10,6 +10,7 @@ from contracts import (
     Disposition,
     Event,
     InterruptionReason,
+    MediaClosed,
     SpeechInterrupted,
     SpeechPlayed,
 )
@@ -72,4 +73,25 @@ REPLY: tuple[Event, ...] = (
     ],
 )
 def test_a_stream_plays_what_was_not_heard(events: list[Event], expected: Continuation) -> None:
-    assert continuation_of(events, 1) == expected
+    assert continuation_of(events, 1, 2) == expected
+
+
+def closed(generation: int, text: str | None, *, attempt: int = 1, reason: str = "drained") -> MediaClosed:
+    fields = {"call_id": CALL, "attempt": attempt, "generation": generation, "reason": reason, "unclaimed_text": text}
+    return MediaClosed.model_validate({**fields, "seconds": 9, "frames": 450})
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (closed(2, "Well, I"), "Well, I"),
+        (closed(2, ""), ""),
+        (closed(2, None), None),
+        (closed(1, "Well, I"), None),
+        (closed(2, "Well, I", attempt=2), None),
+        (closed(2, "Well, I", reason="dropped"), None),
+    ],
+)
+def test_the_words_of_the_stream_right_before_are_continued(event: Event, text: str | None) -> None:
+    expected = Continuation(first_sentence=None, unclaimed_text=text)
+    assert continuation_of([played(0), event], 1, 3) == expected

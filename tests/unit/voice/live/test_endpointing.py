@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from voice.domain.live.endpointing import Commit, Endpointing, Nothing, TranscriberSilent, TurnOver
+from voice.domain.live.endpointing import Commit, Endpointing, Nothing, TranscriberSilent
+from voice.domain.live.spoken_turn import TurnOver
 from voice.domain.live.turn_policy import TurnPolicy
 
 FRAME_SECONDS = 0.02
@@ -260,6 +261,24 @@ def test_a_new_session_of_the_transcriber_keeps_what_was_understood() -> None:
     callee = Callee(speech=[(1.0, 2.0, "Quiero cambiar la cita.")], answers=False).until(2.4)
     callee.endpointing.reopened(callee.now)
     assert callee.until(4.0).texts == [""]
+
+
+def test_words_of_an_earlier_stream_are_the_first_part_of_the_turn() -> None:
+    callee = Callee(speech=[(0.3, 1.5, "me viene bien")])
+    callee.endpointing.resume("El martes", 0.0)
+    assert (callee.endpointing.has_spoken, callee.endpointing.is_pausing) == (True, True)
+    callee.until(1.0)
+    assert not callee.endpointing.is_pausing
+    callee.until(4.0)
+    assert [turn.text for _, turn in callee.turns] == ["El martes me viene bien"]
+
+
+def test_what_is_unclaimed_are_the_segments_and_the_partial_transcript() -> None:
+    callee = Callee(speech=[(0.5, 1.5, "Sí,"), (2.0, 2.3, "a las"), (2.3, 4.0, "diez")], has_partials=True)
+    assert callee.endpointing.unclaimed_text == ""
+    assert callee.until(2.6).endpointing.unclaimed_text == "Sí, a las"
+    callee.until(8.0)
+    assert (len(callee.turns), callee.endpointing.unclaimed_text) == (1, "")
 
 
 def test_nothing_that_is_said_is_lost_or_said_twice() -> None:

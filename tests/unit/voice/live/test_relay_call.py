@@ -276,6 +276,27 @@ def test_a_drain_waits_for_the_sentence_and_the_next_stream_says_the_rest() -> N
     assert played(call)[-1] == (1, True)
 
 
+def test_words_that_the_provider_is_about_to_report_claim_their_turn_before_a_drained_stream_ends() -> None:
+    log = FollowedEventLog()
+
+    async def first(call: RelayFixture) -> None:
+        await call.until(SpeechPlayed)
+        call.relay.receive_speaking(is_agent=False, is_speaking=True)
+        await asyncio.sleep(0.5)
+        call.relay.receive_speaking(is_agent=False, is_speaking=False)
+        call.relay.finish(MediaClosedReason.DRAINED)
+        await asyncio.sleep(0.5)
+        call.relay.receive_prompt("Who is this?", is_last=True)
+        assert await call.end() is MediaClosedReason.DRAINED
+
+    async def second(call: RelayFixture) -> None:
+        await asyncio.sleep(1)
+
+    assert heard(conduct(first, log=log)) == [(1, "Who is this?")]
+    call = conduct(second, log=log, generation=2)
+    assert call.text.heard == []
+
+
 def test_a_second_stream_asks_a_callee_who_has_the_word_to_repeat() -> None:
     log = FollowedEventLog()
 

@@ -48,6 +48,11 @@ class MediaClosed(CallEvent):
     seconds: float = Field(description="how long it was open")
     frames: int = Field(description="frames of the callee's audio that were received, 20 ms each; 0: it carried text")
     underruns: int = Field(default=0, description="how often audio was due to be sent and was not there")
+    unclaimed_text: PersonalText | None = Field(
+        default=None,
+        description="what the callee said and no turn has claimed: the next stream continues with it; empty: nothing; "
+        "none: it is not known, so the callee is asked to repeat it",
+    )
 
 
 class MediaLost(CallEvent):

@@ -40,6 +40,7 @@ _PAST = (
     AudioReady,
     AudioRequested,
     ConversationEnded,
+    MediaClosed,
     ReplyGenerated,
     SpeechHeard,
     SpeechInterrupted,

@@ -15,9 +15,10 @@ import structlog
 from providers import RequestFailed
 from voice.domain.live import barge_in
 from voice.domain.live.barge_in import BargeIn
-from voice.domain.live.endpointing import Commit, Endpointing, TranscriberSilent, TurnOver
+from voice.domain.live.endpointing import Commit, Endpointing, TranscriberSilent
 from voice.domain.live.media_stream import FRAME_BYTES, FrameCutter
 from voice.domain.live.playout import Playing
+from voice.domain.live.spoken_turn import TurnOver
 from voice.domain.live.transcription import CommittedTranscript, ErrorKind, PartialTranscript, TranscriptionError
 from voice.domain.live.turn_policy import TurnPolicy
 from voice.domain.live.voicing import VoiceActivity, Voicing

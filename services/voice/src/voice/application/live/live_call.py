@@ -15,8 +15,8 @@ from voice.application.live.speaker import Listener
 from voice.application.live.speaking import Speaking
 from voice.application.live.streamed_call import StreamedCall, Work
 from voice.domain.live import barge_in
-from voice.domain.live.endpointing import TurnOver
 from voice.domain.live.media_stream import FRAME_SECONDS
+from voice.domain.live.spoken_turn import TurnOver
 from voice.domain.live.turn_policy import TurnPolicy
 from voice.domain.live.voicing import VoiceActivity
 from voice.ports import CallEvents, Line, Transcriber
@@ -88,6 +88,9 @@ class LiveCall(StreamedCall):
     def _works(self, heard_text: str) -> Sequence[Work]:
         return partial(self._listening.run, heard_text), self._run_speech
 
+    def _resume(self, text: str) -> None:
+        self._listening.endpointing.resume(text, self._clock())
+
     def _decide(self) -> None:
         """Decides now, and again at an instant before the next frame, if a decision is due then."""
         if self._timer is not None:
@@ -113,6 +116,14 @@ class LiveCall(StreamedCall):
     @property
     def _has_spoken(self) -> bool:
         return self._listening.endpointing.has_spoken
+
+    @property
+    def _is_pausing(self) -> bool:
+        return self._listening.endpointing.is_pausing
+
+    @property
+    def _unclaimed_text(self) -> str:
+        return self._listening.endpointing.unclaimed_text
 
     @property
     def _frames(self) -> int:

@@ -23,8 +23,8 @@ One delay, such as that of its start, refuses none: a refused takeover is silenc
 """
 _LAG_MEMORY = 20
 """How many measurements of the lag are remembered: those of two seconds."""
-MAX_DRAIN_SECONDS = 8.0
-"""How long a stop waits for the calls: a sentence of `ending.MAX_LAST_SENTENCE_SECONDS`, and their last events."""
+MAX_DRAIN_SECONDS = 12.0
+"""How long a stop waits for the calls: `ending.MAX_FINISHING_SECONDS`, their last events, and their sockets."""
 
 logger = structlog.get_logger()
 
@@ -54,7 +54,7 @@ class Conversation(Protocol):
         ...
 
     def finish(self, reason: MediaClosedReason) -> None:
-        """Ends the stream after the sentence that is being played."""
+        """Ends the stream after the sentence that is being played, and after the callee's turn."""
         ...
 
 

@@ -27,6 +27,11 @@ class PressedKeys:
             self._keys = (self._keys + key)[:MAX_KEYS]
             self._is_complete = self._is_complete or len(self._keys) == MAX_KEYS
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether keys were pressed that `take` has not returned."""
+        return bool(self._keys)
+
     def take(self, now: float) -> str:
         """Returns the keys if they are complete, and forgets them; empty: there are none, or more may follow."""
         if not self._is_complete and (not self._keys or now - self._pressed_at < GATHER_SECONDS):

@@ -23,6 +23,8 @@ MAX_SPEAKING_SECONDS = 30.0
 _KEY_SECONDS = 1.0
 """An interruption so soon after a key is one by the key."""
 MAX_WAITING_UTTERANCES = 20
+PROMPT_SECONDS = 2.0
+"""How long the words of a voice that has ended are awaited. A noise has none."""
 
 
 class RelayCall(StreamedCall):
@@ -47,11 +49,13 @@ class RelayCall(StreamedCall):
         self._waiting: list[str] = []
         """What the callee said during a sentence that cannot be interrupted."""
         self._speaks_since: float | None = None
+        self._awaits_words_until = 0.0
         self._key_at: float | None = None
 
     def receive_prompt(self, text: str, *, is_last: bool) -> None:
         """Takes what the callee said. One that is not `is_last` is part of an utterance."""
         self._speaks_since = None if is_last else self._clock()
+        self._awaits_words_until = 0.0
         if not is_last or not text:
             return
         if is_opt_out(text) or not self._turns.is_uninterruptible():
@@ -73,11 +77,16 @@ class RelayCall(StreamedCall):
         """Takes that the agent or the callee begins to speak, or ends."""
         if is_agent:
             self._speaking.agent_speaking(is_speaking)
-        else:
-            self._speaks_since = self._clock() if is_speaking else None
+        elif is_speaking:
+            self._speaks_since = self._clock()
+        elif self._speaks_since is not None:  # otherwise its words have come already
+            self._speaks_since, self._awaits_words_until = None, self._clock() + PROMPT_SECONDS
 
     def _works(self, heard_text: str) -> Sequence[Work]:
         return ()
+
+    def _resume(self, text: str) -> None:
+        self._waiting.append(text)
 
     def _decide(self) -> None:
         if self._waiting and self._turns.may_claim():
@@ -96,8 +105,21 @@ class RelayCall(StreamedCall):
 
     @property
     def _has_spoken(self) -> bool:
-        is_speaking = self._speaks_since is not None and self._clock() - self._speaks_since <= MAX_SPEAKING_SECONDS
-        return is_speaking or bool(self._waiting)
+        return bool(self._waiting) or self._is_heard_now()
+
+    @property
+    def _is_pausing(self) -> bool:
+        return bool(self._waiting) and not self._is_heard_now()
+
+    @property
+    def _unclaimed_text(self) -> str:
+        return " ".join(self._waiting)
+
+    def _is_heard_now(self) -> bool:
+        """Returns whether the callee speaks, or its last words have not come yet."""
+        if self._speaks_since is not None:
+            return self._clock() - self._speaks_since <= MAX_SPEAKING_SECONDS
+        return self._clock() < self._awaits_words_until
 
 
 HANDOFF_REASON = "reason"

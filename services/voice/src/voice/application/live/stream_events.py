@@ -13,8 +13,8 @@ from contracts import (
 from contracts.call import Call
 from voice.application.live.live_calls import StreamId
 from voice.application.speech.synthesis import Sentence
-from voice.domain.live.endpointing import TurnOver
 from voice.domain.live.playout import FILLER, Heard
+from voice.domain.live.spoken_turn import TurnOver
 
 
 def heard(stream: StreamId, number: int, text: str, turn: TurnOver | None, language: str) -> SpeechHeard:
@@ -50,7 +50,14 @@ def keys_pressed(stream: StreamId, turn: int, keys: str) -> KeysPressed:
     return KeysPressed(call_id=stream.call_id, attempt=stream.attempt, turn=turn, keys=keys)
 
 
-def closed(stream: StreamId, reason: MediaClosedReason, seconds: float, frames: int, underruns: int) -> MediaClosed:
+def closed(
+    stream: StreamId,
+    reason: MediaClosedReason,
+    seconds: float,
+    frames: int,
+    underruns: int,
+    unclaimed_text: str | None,
+) -> MediaClosed:
     """Returns the last event of a stream."""
     return MediaClosed(
         call_id=stream.call_id,
@@ -60,6 +67,7 @@ def closed(stream: StreamId, reason: MediaClosedReason, seconds: float, frames: 
         seconds=round(seconds, 3),
         frames=frames,
         underruns=underruns,
+        unclaimed_text=unclaimed_text,
     )
 
 

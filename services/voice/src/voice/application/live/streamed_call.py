@@ -17,7 +17,7 @@ from contracts import ConversationMode, InterruptionReason, MediaClosedReason, M
 from contracts.call import Call
 from voice.application.live import stream_events
 from voice.application.live.call_record import CallRecord
-from voice.application.live.ending import Ending
+from voice.application.live.ending import Ending, Unclaimed
 from voice.application.live.live_calls import StreamId
 from voice.application.live.pressed_keys import PressedKeys
 from voice.application.live.speaker import PUMP_SECONDS, BuildSpeaker
@@ -61,7 +61,7 @@ class StreamedCall(ABC):
         self._record = record
         self._speech = speech
         self._events = events
-        self._ending = Ending()
+        self._ending = Ending(self._unclaimed)
         self._keys = PressedKeys()
         self._policy = _policy_of(call, policy)
         self._turns = TurnTaking(
@@ -84,12 +84,16 @@ class StreamedCall(ABC):
         """Conducts the conversation, and returns why its stream ended. Raises StreamRefused if it must not begin."""
         kind = MediaKind.RELAY if self._call.mode is ConversationMode.RELAY else MediaKind.STREAM
         past = await self._record.open(self._stream_id, kind)
-        continuation = continuation_of([stored.event for stored in past], self._stream.attempt)
-        works = (self._follow, *self._works(continuation.heard_text))
+        events = [stored.event for stored in past]
+        continuation = continuation_of(events, self._stream.attempt, self._stream.generation)
+        words = continuation.unclaimed_text
+        works = (self._follow, *self._works(words or continuation.heard_text))
         recording = asyncio.create_task(self._record.run())
         tasks = [asyncio.create_task(self._supervise(work)) for work in works]
         try:
             self._turns.begin(past, continuation)
+            if words:
+                self._resume(words)
             self._context = copy_context()
             reason = await self._ending.wait()
             self._context = None
@@ -120,7 +124,10 @@ class StreamedCall(ABC):
                 self.end(MediaClosedReason.DROPPED)
 
     def finish(self, reason: MediaClosedReason) -> None:
-        """Ends the stream after the sentence that is being played, or at once if the line is silent."""
+        """Ends the stream after the sentence that is being played, or at once if the line is silent.
+
+        A stream that is `DRAINED` ends after the callee's turn, too (`ending`).
+        """
         self._ending.finish(reason, self._clock())
         self._check_end()
 
@@ -131,6 +138,10 @@ class StreamedCall(ABC):
     @abstractmethod
     def _works(self, heard_text: str) -> Sequence[Work]:
         """Returns what runs until the end of the stream. `heard_text`: the callee's words on an earlier stream."""
+
+    @abstractmethod
+    def _resume(self, text: str) -> None:
+        """Continues with what the callee said on the stream before, and no turn has claimed."""
 
     @abstractmethod
     def _decide(self) -> None:
@@ -156,6 +167,16 @@ class StreamedCall(ABC):
         """Whether the callee has begun to say something."""
 
     @property
+    @abstractmethod
+    def _is_pausing(self) -> bool:
+        """Whether the callee is silent after something that it has said, and the words of that are known."""
+
+    @property
+    @abstractmethod
+    def _unclaimed_text(self) -> str:
+        """What the callee has said and no turn has claimed, as far as it is known."""
+
+    @property
     def _frames(self) -> int:
         """How many frames of the callee's audio were received."""
         return 0
@@ -168,6 +189,7 @@ class StreamedCall(ABC):
     def _do_what_is_due(self, late_seconds: float) -> None:
         if late_seconds > PUMP_SECONDS:
             self._on_standstill(late_seconds)
+            self._ending.stood_still(late_seconds)
         if self._turns.speaker.is_line_stalled():
             logger.warning("stream_stalled")
             self._context = None
@@ -177,6 +199,13 @@ class StreamedCall(ABC):
         self._decide()
         self._report_keys()
         self._check_end()
+
+    def _unclaimed(self) -> Unclaimed:
+        if self._keys.is_waiting:
+            return Unclaimed.UNFINISHED
+        if not self._has_spoken:
+            return Unclaimed.NOTHING
+        return Unclaimed.IN_PAUSE if self._is_pausing else Unclaimed.UNFINISHED
 
     def _check_end(self) -> None:
         self._ending.check(self._clock(), is_audible=self._turns.speaker.is_audible())
@@ -197,12 +226,24 @@ class StreamedCall(ABC):
         """Appends the last events of the stream."""
         if reason is MediaClosedReason.SYNTHESIS and (failed := self._ending.failed):
             self._record.do_later(lambda: self._speech.record_failure(*failed))
+        unclaimed_text = self._text_for_next() if reason is MediaClosedReason.DRAINED else None
         self._turns.hand_over()
         underruns = self._turns.speaker.underruns
         LIVE_CLOSED.labels(reason=reason.value, mode=self._call.mode.value).inc()
         LIVE_UNDERRUNS.inc(underruns)
         seconds = self._clock() - self._opened_at
-        await self._record.close(stream_events.closed(self._stream, reason, seconds, self._frames, underruns))
+        frames = self._frames
+        closed = stream_events.closed(self._stream, reason, seconds, frames, underruns, unclaimed_text)
+        await self._record.close(closed)
+
+    def _text_for_next(self) -> str | None:
+        """Returns with which words of the callee the next stream continues; none if it must ask for them.
+
+        Words over our speech are no turn yet: the next stream plays the sentence again.
+        """
+        if self._turns.repetition.is_owed:
+            return None
+        return "" if self._turns.speaker.is_audible() and not self._turns.is_uninterruptible() else self._unclaimed_text
 
     async def _supervise(self, work: Work) -> None:
         """Ends the stream if a part of the conversation fails: another stream begins anew."""

@@ -23,6 +23,7 @@ from voice.application.live import stream_events
 from voice.application.live.call_record import CallRecord
 from voice.application.live.ending import Ending
 from voice.application.live.live_calls import StreamId
+from voice.application.live.repetition import Repetition
 from voice.application.live.reply_wait import ReplyWait
 from voice.application.live.requested_keys import RequestedKeys
 from voice.application.live.speaker import BuildSpeaker, Reply
@@ -33,9 +34,9 @@ from voice.application.speech.requested_sentences import sentence_in
 from voice.application.speech.synthesis import Sentence
 from voice.domain.continuation import Continuation
 from voice.domain.live import barge_in
-from voice.domain.live.endpointing import TurnOver
 from voice.domain.live.phrases import FILLERS, REPETITIONS, phrase
 from voice.domain.live.playout import Heard, Playing
+from voice.domain.live.spoken_turn import TurnOver
 from voice.domain.live.turn_policy import TurnPolicy, asks_for_details
 from voice.metrics import LIVE_INTERRUPTIONS, LIVE_PAUSES, LIVE_RESUMES
 
@@ -73,6 +74,7 @@ class TurnTaking:
         self._times = TurnTimes()
         self._wait = ReplyWait(policy)
         self._keys = RequestedKeys(record)
+        self.repetition = Repetition()
         self._clock = asyncio.get_running_loop().time
         self._ended_turn: int | None = None
         """The last turn of the conversation, once it is over."""
@@ -111,11 +113,12 @@ class TurnTaking:
                 self.take(stored)
         elif continuation.has_ended:
             self._ending.end(MediaClosedReason.GOODBYE)
-        else:  # the callee has the word, and what was said meanwhile is lost
+        else:  # the callee has the word
             self.speaker.begin(turn)
             self.speaker.reply.is_over = True
-            self._play_phrase(phrase(REPETITIONS, self._call.language))
             self._silent_since = self._clock()
+            if continuation.unclaimed_text is None:
+                self.repetition.owe(self._silent_since)
 
     def take(self, stored: StoredEvent) -> None:
         """Takes an event of the call; one that comes twice, or late, does no harm."""
@@ -198,13 +201,15 @@ class TurnTaking:
         """Does what is due, ten times a second. `has_spoken`: the callee has begun to say something."""
         self.speaker.pump()
         self._end_when_over(has_spoken=has_spoken)
+        if self.repetition.is_due(self._clock(), is_needed=self.speaker.reply.is_over and not has_spoken):
+            self._play_phrase(phrase(REPETITIONS, self._call.language))
         self._wait_for_reply(has_spoken=has_spoken)
         self._claim_silence_if_due(has_spoken=has_spoken)
 
     def on_sentence_heard(self, reply: Reply, sentence: Sentence, audio: SentenceAudio) -> None:
         """See `speaker.Listener`."""
         self._record.do_later(lambda: self._speech.record(sentence, audio))
-        self._ending.sentence_heard()
+        self._ending.sentence_heard(self._clock())
 
     def on_reply_heard(self, reply: Reply) -> None:
         """See `speaker.Listener`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from contracts import SpeechPlayed, TurnLatencies
 from contracts.call import Call
 from voice.application.live.speaker import Reply
-from voice.domain.live.endpointing import TurnOver
+from voice.domain.live.spoken_turn import TurnOver
 from voice.metrics import LIVE_STAGE_SECONDS
 
 

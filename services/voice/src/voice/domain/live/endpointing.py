@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from voice.domain.live.late_transcripts import LateTranscripts
-from voice.domain.live.spoken_turn import SpokenTurn
+from voice.domain.live.spoken_turn import SpokenTurn, TurnOver
 from voice.domain.live.turn_policy import TurnPolicy, asks_for_details, turn_over_seconds, words_of
 from voice.domain.live.voicing import VoicedWindow
 
@@ -35,22 +35,6 @@ class Nothing:
 @dataclass(frozen=True, slots=True)
 class Commit:
     """Request the transcript of the audio sent so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnOver:
-    """The callee's turn is over.
-
-    `text` is empty if a voice was heard and no transcript came. `segments` is the number of its pieces.
-    `spoken_seconds` is the time from its first to its last sound, `endpoint_seconds` from then to the decision, and
-    `transcription_seconds` from the last commit to its transcript (none if it did not come).
-    """
-
-    text: str
-    segments: int
-    spoken_seconds: float
-    endpoint_seconds: float
-    transcription_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +82,20 @@ class Endpointing:
     def has_spoken(self) -> bool:
         """Whether the callee has said something that no decision has returned yet."""
         return self._turn.began_at is not None
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether the callee is silent within its turn, and no transcript is awaited."""
+        return self.has_spoken and not (self._is_speaking or self._needs_commit or self._commits)
+
+    @property
+    def unclaimed_text(self) -> str:
+        """What the callee has said that no decision has returned yet, as far as it is known."""
+        return self._turn.text_with(self._partial) if self.has_spoken else ""
+
+    def resume(self, text: str, now: float) -> None:
+        """Begins in the middle of a turn, in which the callee said this text on an earlier stream."""
+        self._add(text, now)
 
     def said(self, sentence: str) -> None:
         """Takes a sentence of ours: a question for a number makes us wait longer, until the callee's turn is over."""
