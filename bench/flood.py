@@ -25,7 +25,9 @@ from rich.table import Table
 from centralita.demo.documents import wait_until_projected
 from centralita.embedded.fictional_numbers import fictional_number
 from centralita.embedded.system import System, running
+from chassis.stream_api import jetstream_of
 from contracts import CallRequested, CommandOutcome, call_id_of, outcome_subject
+from contracts.askers import COMMAND_LINE
 from contracts.queries import OUTCOMES
 from contracts.streams import CALLS
 from contracts.vocabulary import RefusalCode
@@ -96,7 +98,7 @@ async def flood(client: Client, run: str, count: int) -> Flood:
     js = client.jetstream(publish_async_max_pending=MAX_PENDING)
     for request_id in ids.values():
         one = request(request_id)
-        headers = {"ce-id": request_id, "Nats-Msg-Id": request_id}
+        headers = {"ce-id": request_id, "ce-source": COMMAND_LINE, "Nats-Msg-Id": request_id}  # the user operator
         await js.publish_async(one.subject, one.body(), headers=headers)
     async with asyncio.timeout(60 + count / 20):
         await is_complete.wait()
@@ -122,7 +124,7 @@ async def drain(system: System, accepted: frozenset[str]) -> None:
 
 async def calls_in_log(client: Client) -> int:
     """Returns how many calls have events in the log."""
-    info = await client.jetstream().stream_info(CALLS.name, subjects_filter="call.created.*.*")
+    info = await jetstream_of(client, CALLS.name).stream_info(CALLS.name, subjects_filter="call.created.*.*")
     return len(info.state.subjects or {})
 
 
