@@ -48,7 +48,7 @@ class Traffic:
         self.reads.append((message.subject.rsplit(".", 1)[1], body.get("last_by_subj", body)))
 
     async def on_acknowledged(self, message: Msg) -> None:
-        self.consumed[message.subject.split(".")[3]] += 1
+        self.consumed[message.subject.split(".")[-6]] += 1
 
     def events(self, call_id: UUID) -> list[str]:
         """The events of CALLS about a call, and those of the chains, without the id."""

@@ -27,6 +27,7 @@ from contracts.filters import PROJECTION_FILTERS
 from contracts.permissions import OPERATOR, inbox_of, mapped, users
 from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, REQUESTS, STREAMS
 from contracts.work import WORK
+from voice.adapters.clips import ObjectStoreClips
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
@@ -224,10 +225,12 @@ async def test_the_orchestrator_alone_takes_contacts_and_removes_those_of_a_camp
 
 async def test_voice_may_store_clips_and_conversation_answers(connect: "Connect") -> None:
     voice, conversation = await connect(Service.VOICE), await connect(Service.CONVERSATION)
-    clips = await voice.of(CLIPS.stream).object_store(CLIPS.name)
-    for audio in (b"one" * 100_000, b"two"):
-        await clips.put("digest", audio)
-        assert (await clips.get("digest")).data == audio
+    store = await voice.of(CLIPS.stream).object_store(CLIPS.name)
+    for number, audio in enumerate((b"one" * 100_000, b"two", b"")):
+        await ObjectStoreClips(voice.client, store).put(f"digest-{number}", audio)
+        assert await ObjectStoreClips(voice.client, store).get(f"digest-{number}") == audio
+    await store.put("digest-0", b"replaced")
+    assert await ObjectStoreClips(voice.client, store).get("digest-0") == b"replaced"
     answers = await conversation.of(ANSWERS.stream).key_value(ANSWERS.name)
     await answers.create("digest", b"[]", msg_ttl=60)
     assert (await answers.get("digest")).value == b"[]"

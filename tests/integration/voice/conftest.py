@@ -108,7 +108,7 @@ async def clips_of(client: Client) -> AsyncIterator[StoredClips]:
     js = client.jetstream()
     of_calls = CallClips(client, await js.key_value(CALL_CLIPS.name))
     async with of_calls.follow_calls():
-        yield StoredClips(ObjectStoreClips(await js.object_store(CLIPS.name)), of_calls)
+        yield StoredClips(ObjectStoreClips(client, await js.object_store(CLIPS.name)), of_calls)
 
 
 @pytest.fixture

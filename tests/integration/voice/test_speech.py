@@ -188,7 +188,7 @@ async def test_a_full_store_does_not_fail_the_sentence(
     tiny = await bus_client.jetstream().create_object_store("tiny", ObjectStoreConfig(max_bytes=2_000))
     full = metric("centralita_clips_not_stored_total", reason="full")
     of_calls = CallClips(bus_client, await bus_client.jetstream().key_value(CALL_CLIPS.name))
-    synthesis = SpeechSynthesis([speech], StoredClips(ObjectStoreClips(tiny), of_calls), calls)
+    synthesis = SpeechSynthesis([speech], StoredClips(ObjectStoreClips(bus_client, tiny), of_calls), calls)
     event = await start_call()
     assert await speak(synthesis, await request_audio(event, 1, 0, TEXT, is_reusable=True))
     assert metric("centralita_clips_not_stored_total", reason="full") == full + 1

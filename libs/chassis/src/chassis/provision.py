@@ -223,7 +223,7 @@ async def wait_until_provisioned(client: Client, service: str) -> None:
     work, pause = work_of(service), 0.2
     while True:
         try:
-            for stream in (*work.reads, *work.consumes):
+            for stream in work.reads:
                 await retry_until_leader(partial(_check_complete, client, stream))
             for consumer in work.handles:
                 await retry_until_leader(

@@ -5,6 +5,8 @@ server replaces its reply subject by one of its own. A stream is in the account 
 """
 
 from functools import cache
+from hashlib import sha256
+from string import ascii_lowercase, ascii_uppercase, digits
 
 from contracts.buckets import WATCHED_STREAMS
 from contracts.streams import SEALED_STREAMS, Stream, sealed_copy
@@ -56,3 +58,20 @@ def api_subject(verb: str, stream: str, *tokens: str, account: str | None = None
     `account`: in which the stream is, if it is not where it belongs.
     """
     return ".".join((f"$JS.{account or account_of_stream(stream)}.API.{verb}.{stream}", *tokens))
+
+
+def ack_subject(stream: str, *tokens: str) -> str:
+    """Returns the subject of acknowledgements of a stream's messages, which names the stream's account.
+
+    The server's first format, ``$JS.ACK.<stream>.<consumer>.…``, does not. With it, an account with a stream and a
+    consumer of the same names would let the server acknowledge messages of others: it answers a message that a consumer
+    has delivered to a request of JetStream's API, on the reply subject of the delivery (ADR 80).
+    """
+    return ".".join(("$JS.ACK._", _hash_of(account_of_stream(stream)), stream, *tokens))
+
+
+@cache
+def _hash_of(account: str) -> str:
+    """Returns how the server names an account in acknowledgements (``getHash`` in its ``util.go``)."""
+    alphabet = digits + ascii_uppercase + ascii_lowercase
+    return "".join(alphabet[byte % len(alphabet)] for byte in sha256(account.encode()).digest()[:8])

@@ -117,8 +117,8 @@ def _server_of(subject: str) -> Iterator[tuple[str, str]]:
         return  # of streams of its own
     elif tokens[0] == "$JS" and tokens[2] == "API":
         yield tokens[1], _API + ".".join(tokens[3:])
-    elif tokens[0] == "$JS":  # $JS.ACK.<stream>.…, $JS.FC.<stream>.…
-        yield account_of_stream(tokens[2]), subject
+    elif tokens[0] == "$JS":  # $JS.ACK._.<account>.<stream>.…
+        yield account_of_stream(tokens[4]), subject
     elif subject in (REPLIES, OWN_PERMISSIONS, PUBLISHED_OUTCOMES, STATUS_REQUEST) or subject in _STATUSES:
         return
     else:

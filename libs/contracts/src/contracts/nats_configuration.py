@@ -19,6 +19,9 @@ from contracts.streams import SEALED_STREAMS
 REPLIES_WITHIN = "10s"
 """How long the server keeps the way back for a reply that may be followed by others: longer than our requests wait."""
 
+_ACCOUNT_IN_ACKNOWLEDGEMENTS = "feature_flags: {js_ack_fc_v2: true}"
+"""Acknowledgements name the account (`contracts.accounts.ack_subject`). Since nats-server 2.14."""
+
 
 def configuration(*, has_permissions: bool = True) -> str:
     """Returns the text to ``include`` in a nats-server configuration; passwords come from the environment.
@@ -27,7 +30,7 @@ def configuration(*, has_permissions: bool = True) -> str:
     """
     known = {account_of(user.name): user for user in users()}
     parts = ["# Generated: `make contracts`. Accounts, users and permissions; see contracts.imports and ADR 12."]
-    parts += [f"system_account: {_name(SYSTEM)}", "accounts {"]
+    parts += [_ACCOUNT_IN_ACKNOWLEDGEMENTS, f"system_account: {_name(SYSTEM)}", "accounts {"]
     for account in (SYSTEM, CENTRAL, *sorted(known.keys() - {CENTRAL})):
         members = [_user(known[account], has_permissions=has_permissions)] if account in known else []
         parts += [f"  {_name(account)}: {{", *(f"    {line}" for line in _account(account, members)), "  }"]
@@ -41,7 +44,8 @@ def open_configuration() -> str:
     """
     accounts = sorted({CENTRAL, *(account_of(user.name) for user in users() if owned_streams(account_of(user.name)))})
     outcomes = f'"{PUBLISHED_OUTCOMES}": "{OUTCOMES.replace("*", "$2")}"'
-    return "\n".join(["mappings: {", *(f"  {_mapping(account)}" for account in accounts), f"  {outcomes}", "}", ""])
+    mappings = [*(f"  {_mapping(account)}" for account in accounts), f"  {outcomes}"]
+    return "\n".join([_ACCOUNT_IN_ACKNOWLEDGEMENTS, "mappings: {", *mappings, "}", ""])
 
 
 def _account(name: str, members: Iterable[list[str]]) -> Iterator[str]:

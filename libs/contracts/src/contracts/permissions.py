@@ -7,7 +7,7 @@ own consumers and its own inbox. This module only computes; `contracts.nats_conf
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from contracts.accounts import ADMIN, account_of, api_subject
+from contracts.accounts import ADMIN, account_of, ack_subject, api_subject
 from contracts.buckets import WATCHED_STREAMS
 from contracts.consumers import CONSUMERS, Consumer
 from contracts.event import Service
@@ -76,14 +76,12 @@ def _worker(name: str, work: Work, owned: tuple[str, ...] = ()) -> User:
         publish.append(REPLIES)
     for consumer in work.handles:
         publish += _handling(consumer)
-    for stream in (*work.reads, *work.consumes):
+    for stream in work.reads:
         publish.append(api_subject("STREAM.INFO", stream.name))
     for stream in work.reads:
         publish += _reading(stream.name)
     for stream in work.takes:
         publish += _taking(stream.name)
-    for stream in work.consumes:
-        publish += _consuming(stream.name)
     subscribe = [f"{consumer.deliver_subject} {consumer.name}" for consumer in work.handles]
     subscribe += [f"{subject} {queue}" for subject, queue in work.answers]
     subscribe += [stream.live(subject) for stream, subjects in work.follows for subject in subjects]
@@ -118,7 +116,7 @@ def _reading(stream: str) -> Iterator[str]:
 
 
 def _handling(consumer: Consumer) -> Iterator[str]:
-    yield f"$JS.ACK.{consumer.stream.name}.{consumer.name}.>"
+    yield ack_subject(consumer.stream.name, consumer.name, ">")
     yield api_subject("CONSUMER.INFO", consumer.stream.name, consumer.name)
     for subjects in consumer.filters:
         yield f"dead_letter.{subjects}"
@@ -133,13 +131,4 @@ def _taking(stream: str) -> Iterator[str]:
     yield api_subject("CONSUMER.MSG.NEXT", stream, "*")
     yield api_subject("CONSUMER.DELETE", stream, "*")
     yield api_subject("STREAM.PURGE", stream)
-    yield f"$JS.ACK.{stream}.>"
-
-
-def _consuming(stream: str) -> Iterator[str]:
-    """Yields the requests for temporary consumers of a stream that no other service reads (ADR 28)."""
-    yield api_subject("CONSUMER.CREATE", stream)
-    yield api_subject("CONSUMER.CREATE", stream, ">")
-    yield api_subject("CONSUMER.INFO", stream, "*")
-    yield api_subject("CONSUMER.DELETE", stream, "*")
-    yield f"$JS.FC.{stream}.>"
+    yield ack_subject(stream, ">")

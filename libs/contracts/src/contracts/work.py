@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts import buckets, consumers, filters
-from contracts.accounts import account_of, api_subject
+from contracts.accounts import api_subject
 from contracts.audit import ALL_ENTRIES
 from contracts.buckets import ANSWERS, CALL_CLIPS, CLIPS, DIALS
 from contracts.callback_times import CallbackTimeQuery
@@ -86,17 +86,15 @@ class Work:
 
     `handles`: durable consumers, whose messages it may store as dead letters. `reads`: streams of which it gets stored
     messages. `follows`: the filters of their subjects whose messages it also receives as they are stored. `takes`: work
-    queues whose messages it removes, with pull consumers that it creates and deletes. `consumes`: streams that it alone
-    writes, and that it reads with temporary consumers. `answers`: requests to which it replies, each with its queue
-    group. `publishes`: further subjects, each with its purpose beside it. `awaits`: subjects of answers to which it
-    subscribes, beside its own inboxes.
+    queues whose messages it removes, with pull consumers that it creates and deletes. `answers`: requests to which it
+    replies, each with its queue group. `publishes`: further subjects, each with its purpose beside it. `awaits`:
+    subjects of answers to which it subscribes, beside its own inboxes.
     """
 
     handles: tuple[Consumer, ...] = ()
     reads: tuple[Stream, ...] = ()
     follows: tuple[tuple[Stream, tuple[str, ...]], ...] = ()
     takes: tuple[Stream, ...] = ()
-    consumes: tuple[Stream, ...] = ()
     answers: tuple[tuple[str, str], ...] = ()
     publishes: tuple[str, ...] = ()
     awaits: tuple[str, ...] = ()
@@ -143,19 +141,16 @@ WORK: Mapping[Service, Work] = {
             consumers.VOICE_MESSAGES,
             consumers.VOICE_SETTLEMENTS,
         ),
-        reads=(CALLS, KEYS, CALL_CLIPS.stream),
+        reads=(CALLS, KEYS, CLIPS.stream, CALL_CLIPS.stream),
         follows=(
             (CALLS, (*filters.DIAL_FILTERS, *filters.LIVE_FILTERS)),
             (CALLS, (*filters.ANSWERED_CALL_FILTERS, *filters.ENDED_CALL_FILTERS)),
             _KEY_CHANGES,
         ),
-        consumes=(CLIPS.stream,),
         publishes=(
             CHECKED_KEY,
             _SERVER_TIME,
             f"$O.{CLIPS.name}.>",
-            f"$JS.{account_of(Service.VOICE)}.API.STREAM.NAMES",  # nats-py finds the store's stream by its subject
-            api_subject("STREAM.MSG.GET", CLIPS.stream.name),
             api_subject("STREAM.PURGE", CLIPS.stream.name),  # the pieces of a clip that was replaced
             f"$KV.{CALL_CLIPS.name}.*.*",
             api_subject("STREAM.PURGE", CALL_CLIPS.stream.name),  # the clips of a call that has ended

@@ -72,7 +72,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     provider = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
     js = jetstream_of(bus.client, CLIPS.stream.name)
     call_clips = CallClips(bus.client, await js.key_value(CALL_CLIPS.name))
-    clips = StoredClips(ObjectStoreClips(await js.object_store(CLIPS.name)), call_clips)
+    clips = StoredClips(ObjectStoreClips(bus.client, await js.object_store(CLIPS.name)), call_clips)
     async with (
         running_clock(bus.client) as clock,
         twilio.connect(
