@@ -1,6 +1,6 @@
 """Connections to the model before they are needed: when the process starts, and when a call is answered.
 
-The first request of a process costs 130 to 300 ms more than others, and the first one after a minute a TLS handshake.
+The first request of a process costs twice the CPU of others, and like the first one after a minute a TLS handshake.
 The callee listens to the greeting first, so neither is in the way of a reply.
 """
 
