@@ -158,7 +158,9 @@ VOICE_MESSAGES = Consumer(
 VOICE_SETTLEMENTS = Consumer(
     "voice-settlements", CALLS, (CallSettlementRequested,), max_ack_pending=MAX_DELAYED, backoff=OUTAGE_BACKOFF
 )
-CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, (SpeechHeard,))
+CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, (SpeechHeard,), ack_wait=5, extends_ack_deadline=True)
+"""Its callee waits on the line: if a replica dies, another one answers before voice ends the live conversation, which
+is 12 s after the utterance (ADR 77)."""
 ORCHESTRATOR_NUMBERS = Consumer(
     "orchestrator-numbers",
     REQUESTS,

@@ -22,7 +22,7 @@ class Settings(KeySettings):
     )
     openai_base_url: HttpUrl = Field(default=HttpUrl("https://api.openai.com/v1"), description="including /v1")
     turn_deadline_seconds: float = Field(
-        default=8.0, gt=0, le=20, description="deadline of a whole turn; well below the consumer's 30 s ack deadline"
+        default=8.0, gt=0, le=20, description="deadline of a whole turn; for live calls below 12 s"
     )
     breaker_failures: int = Field(
         default=5, ge=1, description="failures in a row that open the circuit breaker of a provider"

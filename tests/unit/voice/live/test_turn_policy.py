@@ -2,6 +2,7 @@
 
 import pytest
 
+from contracts.consumers import CONVERSATION_TURNS
 from voice.domain.live.turn_policy import (
     TurnPolicy,
     asks_for_details,
@@ -85,3 +86,8 @@ def test_the_silence_stays_within_its_bounds() -> None:
 
 def test_words_have_no_punctuation() -> None:
     assert words_of("¡Mm-hm! Sí… ¿O'Neil, 6-1-2?") == ["mm-hm", "sí", "o'neil", "6-1-2"]
+
+
+def test_a_turn_whose_replica_of_conversation_dies_is_delivered_again_well_before_the_call_ends() -> None:
+    assert CONVERSATION_TURNS.ack_wait <= TurnPolicy().unanswered_seconds / 2
+    assert CONVERSATION_TURNS.extends_ack_deadline, "a turn may take longer"
