@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from voice.adapters.voice_activity import WebRtcVoiceActivity
 from voice.domain.live.voicing import VoicedWindow, Voicing, level_of, linear
@@ -71,6 +73,15 @@ def test_the_level_is_that_of_the_mean_magnitude() -> None:
     assert level_of(bytes([0xFF]) * FRAME) == 0.0
     assert level_of(bytes([0x80, 0x00]) * 80) == pytest.approx(20 * math.log10(32124))
     assert level_of(bytes([0xEF]) * FRAME) == pytest.approx(20 * math.log10(132))
+
+
+@given(st.binary(min_size=1, max_size=300))
+@example(bytes(256))
+@example(bytes([0x80]) * 257)
+def test_the_level_is_that_of_the_mean_magnitude_for_any_samples(audio: bytes) -> None:
+    samples = struct.unpack(f"<{len(audio)}h", linear(audio))
+    mean = sum(abs(sample) for sample in samples) / len(samples)
+    assert level_of(audio) == pytest.approx(20 * math.log10(mean) if mean > 1 else 0.0)
 
 
 def test_the_noise_floor_follows_the_line_and_a_voice_does_not_raise_it() -> None:

@@ -9,6 +9,7 @@ seconds is the noise.
 import math
 from collections import deque
 from typing import NamedTuple, Protocol
+from zlib import adler32
 
 SPEECH_MARGIN_DECIBELS = 6.0
 MIN_NOISE_DECIBELS = 26.0
@@ -18,6 +19,7 @@ MAX_NOISE_DECIBELS = 62.0
 _WINDOW_FRAMES = 75
 """The minimum is taken over the last 1.5 to 3 seconds."""
 _SMOOTHING = 0.25
+_MAX_ADLER_BYTES = 256
 
 
 def _decoded(byte: int) -> int:
@@ -47,8 +49,16 @@ def level_of(frame: bytes) -> float:
 
     The mean magnitude stands for the energy: two table look-ups by `translate` cost 2 µs, squares cost 10.
     """
-    total = sum(frame.translate(_LOW_MAGNITUDES)) + 256 * sum(frame.translate(_HIGH_MAGNITUDES))
+    total = _sum(frame.translate(_LOW_MAGNITUDES)) + 256 * _sum(frame.translate(_HIGH_MAGNITUDES))
     return 20 * math.log10(total / len(frame)) if total > len(frame) else 0.0
+
+
+def _sum(magnitudes: bytes) -> int:
+    """Returns the sum of bytes.
+
+    The lower half of Adler-32 (RFC 1950) is that sum and 1, modulo 65,521: exact for 256 bytes, at a tenth of the cost.
+    """
+    return (adler32(magnitudes) & 0xFFFF) - 1 if len(magnitudes) <= _MAX_ADLER_BYTES else sum(magnitudes)
 
 
 class VoiceActivity(Protocol):
