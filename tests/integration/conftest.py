@@ -18,6 +18,7 @@ PATIENCE_SECONDS = 60.0
 REQUEST_SECONDS = 10.0
 """Of one request to the log: less than `MAX_ELECTION_SECONDS`, so that one that a server has lost is repeated."""
 CONSTANTS = (
+    "centralita.operations.doctor.account_answers.ANSWER_SECONDS",
     "centralita.operations.doctor.permissions.ANSWER_SECONDS",
     "chassis.jetstream_info.ANSWER_SECONDS",
     "conversation.adapters.http_tools.MAX_TIMEOUT_SECONDS",

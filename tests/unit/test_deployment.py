@@ -210,6 +210,24 @@ def test_the_stored_permissions_are_those_of_the_contracts() -> None:
     assert (ROOT / "deploy/nats/permissions.conf").read_text() == configuration()
 
 
+def test_lint_fails_if_the_stored_permissions_are_others(tmp_path: Path) -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    (line,) = [line.strip() for line in recipe.splitlines() if "deploy/nats/permissions.conf" in line]
+    stored = tmp_path / "deploy/nats/permissions.conf"
+    stored.parent.mkdir(parents=True)
+
+    def lint(text: str) -> subprocess.CompletedProcess[str]:
+        stored.write_text(text)
+        command = line.replace("$(BIN)/python", sys.executable)
+        return subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert lint(configuration()).returncode == 0
+    different = lint(configuration().replace('"audio.failed.*", accounts: [VOICE]', '"audio.failed.*"', 1))
+    assert different.returncode != 0
+    assert "audio.failed" in different.stdout
+    assert "run make contracts" in different.stdout
+
+
 @pytest.mark.parametrize("service", SETTINGS)
 def test_compose_passes_each_service_all_its_settings_and_no_other(service: Service, composed: dict[str, Any]) -> None:
     environment = composed[service]["environment"]

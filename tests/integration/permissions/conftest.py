@@ -1,18 +1,22 @@
 """A NATS server with the users and permissions of the contracts."""
 
 import asyncio
+import os
 import re
+import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import nats
 import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from centralita.embedded import servers
 from centralita.embedded.credentials import Credentials
-from centralita.embedded.servers import nats_server
 from chassis.barrier import wait_until_processed
 from chassis.provision import provision
 from chassis.stream_api import jetstream_of
@@ -72,6 +76,7 @@ class Connection:
 
 
 Connect = Callable[[str], Awaitable[Connection]]
+ServerWith = Callable[[str], AbstractContextManager[tuple[str, Callable[[str], None]]]]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +86,7 @@ def access() -> Credentials:
 
 @pytest.fixture(scope="module")
 def address(access: Credentials, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with nats_server(tmp_path_factory.mktemp("permissions"), access=access) as url:
+    with servers.nats_server(tmp_path_factory.mktemp("permissions"), access=access) as url:
         yield url
 
 
@@ -106,3 +111,24 @@ async def connect(address: str, access: Credentials) -> AsyncIterator[Connect]:
         stack.push_async_callback(admin.close)
         await provision(admin)
         yield as_user
+
+
+@pytest.fixture
+def server_with(tmp_path: Path, access: Credentials, monkeypatch: pytest.MonkeyPatch) -> ServerWith:
+    """Runs a server with another configuration; yields its address and a function that reloads another one."""
+
+    @contextmanager
+    def server(text: str) -> Iterator[tuple[str, Callable[[str], None]]]:
+        monkeypatch.setattr(servers, "configuration", lambda: text)
+        with servers.nats_server(tmp_path / "server", access=access) as address:
+            while not (files := list((tmp_path / "server" / "ports").glob("*.ports"))):
+                time.sleep(0.01)  # the server writes it after it is ready
+            (ports,) = files
+
+            def reload(new_text: str) -> None:
+                (tmp_path / "server" / "permissions.conf").write_text(new_text)
+                os.kill(int(ports.stem.rpartition("_")[2]), signal.SIGHUP)
+
+            yield address, reload
+
+    return server

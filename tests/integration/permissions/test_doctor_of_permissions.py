@@ -2,10 +2,6 @@
 
 import asyncio
 import os
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,32 +19,10 @@ from contracts.permissions import OPERATOR, OWN_PERMISSIONS, users
 from contracts.streams import CALLS
 
 if TYPE_CHECKING:
-    from tests.integration.permissions.conftest import Connect
+    from tests.integration.permissions.conftest import Connect, ServerWith
 
 CONTRACTS = configuration()
 INFO = api_subject("STREAM.INFO", CALLS.name)
-ServerWith = Callable[[str], AbstractContextManager[tuple[str, Callable[[str], None]]]]
-
-
-@pytest.fixture
-def server_with(tmp_path: Path, access: Credentials, monkeypatch: pytest.MonkeyPatch) -> ServerWith:
-    """Runs a server with another configuration; yields its address and a function that reloads another one."""
-
-    @contextmanager
-    def server(text: str) -> Iterator[tuple[str, Callable[[str], None]]]:
-        monkeypatch.setattr(embedded, "configuration", lambda: text)
-        with embedded.nats_server(tmp_path / "server", access=access) as address:
-            while not (files := list((tmp_path / "server" / "ports").glob("*.ports"))):
-                time.sleep(0.01)  # the server writes it after it is ready
-            (ports,) = files
-
-            def reload(new_text: str) -> None:
-                (tmp_path / "server" / "permissions.conf").write_text(new_text)
-                os.kill(int(ports.stem.rpartition("_")[2]), signal.SIGHUP)
-
-            yield address, reload
-
-    return server
 
 
 def replaced(old: str, new: str) -> str:
@@ -81,7 +55,7 @@ async def test_the_permissions_of_the_contracts_are_in_force_for_every_user(addr
 
 
 async def test_a_different_permission_is_named_with_its_user_and_the_remedy_works(
-    server_with: ServerWith, access: Credentials
+    server_with: "ServerWith", access: Credentials
 ) -> None:
     with server_with(in_list_of(Service.VOICE, "audio.failed.*", "call.created.*.*")) as (address, reload):
         found = await check(address, access)
@@ -119,7 +93,7 @@ async def test_a_different_permission_is_named_with_its_user_and_the_remedy_work
     ],
 )
 async def test_every_kind_of_difference_is_named(
-    server_with: ServerWith, access: Credentials, text: str, user: str, description: str
+    server_with: "ServerWith", access: Credentials, text: str, user: str, description: str
 ) -> None:
     with server_with(text) as (address, _):
         found = await check(address, access)
@@ -167,7 +141,7 @@ async def test_the_settings_of_compose_are_sufficient(
 
 
 async def test_a_check_that_a_missing_permission_prevents_is_explained(
-    server_with: ServerWith, access: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server_with: "ServerWith", access: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("NATS")]:
         monkeypatch.delenv(name)

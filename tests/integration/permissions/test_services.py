@@ -16,7 +16,7 @@ from chassis.connection_errors import family_of
 from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog
 from chassis.live import listen
-from chassis.provision import wait_until_provisioned
+from chassis.provisioned import wait_until_provisioned
 from chassis.stream_reader import follow
 from contracts import EVENTS, ContactAdded, Service, TimerDue
 from contracts.accounts import ADMIN, api_subject

@@ -1,5 +1,6 @@
 """The result of a check of the installation, for people: what was found, and the remedy."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +23,16 @@ class Finding:
     result: Result
     found: str
     advice: str = ""
+
+
+MAX_LISTED = 4
+"""So many names are in one text: a finding stays readable."""
+
+
+def listed(text: str, names: Collection[str]) -> str:
+    """Returns the text with the first of the sorted names."""
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{text} {', '.join(sorted(names)[:MAX_LISTED])}{more}"
 
 
 def ok(area: str, check: str, found: str) -> Finding:

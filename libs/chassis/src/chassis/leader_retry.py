@@ -21,7 +21,8 @@ _STORE_FAILED = 10_077
 were no leader, but another try cannot succeed at once."""
 SUBJECT_TAKEN = "maximum messages per subject"
 """The begin of its description of that error if a message of a work queue is on the same subject."""
-_NO_ANSWER = (NoRespondersError, NoStreamResponseError, ServiceUnavailableError, TimeoutError)
+NO_ANSWER = (NoRespondersError, NoStreamResponseError, ServiceUnavailableError, TimeoutError)
+"""The errors of a request that no leader has answered."""
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ async def retry_until_leader(request: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await request()
-        except _NO_ANSWER as error:
+        except NO_ANSWER as error:
             pause = _PAUSE_SECONDS
             if clock() > deadline or is_stream_full(error):
                 raise

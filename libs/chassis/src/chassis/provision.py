@@ -14,7 +14,6 @@ from functools import partial
 import nats
 import structlog
 from nats.aio.client import Client
-from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -33,12 +32,12 @@ from nats.js.errors import APIError, BadRequestError, NotFoundError
 from pydantic import Field
 
 from chassis import logging_setup
+from chassis.account_checks import LOAD_ACCOUNTS, LOAD_PERMISSIONS, find_missing_accounts
 from chassis.addresses import connection
 from chassis.buckets import provision_buckets
 from chassis.connection_errors import on_bus_error
-from chassis.leader_retry import retry_until_leader
-from chassis.migration_checks import NO_ACCOUNTS, NotMigrated, check_migrated
-from chassis.misplaced_streams import is_incomplete
+from chassis.leader_retry import NO_ANSWER, retry_until_leader
+from chassis.migration_checks import NotMigrated, check_migrated
 from chassis.recorded_requests import begin_record
 from chassis.replicas import Replicas, at_least_existing
 from chassis.settings import ServiceSettings, read
@@ -53,12 +52,10 @@ from contracts.streams import (
     STREAMS,
     Stream,
 )
-from contracts.work import work_of
 
 _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
 """The server's error codes (``errors.json``): no suitable peers for placement; not a cluster."""
-_MAX_PAUSE_SECONDS = 5.0
 CONNECT_SECONDS = 10
 """How long a server that is busy may take to accept the connection of an administrator."""
 DUPLICATE_WINDOW_SECONDS = 120
@@ -212,38 +209,6 @@ def consumer_config(consumer: Consumer, *, start_sequence: int | None = None) ->
     )
 
 
-async def _check_complete(client: Client, stream: Stream) -> None:
-    """Raises NotFoundError if there is no stream, or if a migration has not finished it."""
-    if is_incomplete(await jetstream_of(client, stream.name).stream_info(stream.name)):
-        raise NotFoundError(description=f"the stream {stream.name} is incomplete: run python -m chassis.migrate")
-
-
-async def wait_until_provisioned(client: Client, service: str) -> None:
-    """Waits until the streams and consumers of `service` exist; a service may be started before provisioning."""
-    work, pause = work_of(service), 0.2
-    while True:
-        try:
-            for stream in work.reads:
-                await retry_until_leader(partial(_check_complete, client, stream))
-            for consumer in work.handles:
-                await retry_until_leader(
-                    partial(
-                        jetstream_of(client, consumer.stream.name).consumer_info, consumer.stream.name, consumer.name
-                    )
-                )
-        except NotFoundError as error:
-            logger.warning(
-                "not_provisioned",
-                reason=error.description,
-                again_in_seconds=pause,
-                advice="run python -m chassis.provision",
-            )
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
-        else:
-            return
-
-
 async def _main() -> None:
     settings = read(Settings)
     logging_setup.configure("provision", settings.log_level)
@@ -255,15 +220,18 @@ async def _main() -> None:
         connect_timeout=CONNECT_SECONDS,
     )
     try:
+        if missing := await find_missing_accounts(client):
+            sys.stderr.write(f"Nothing was changed: {missing}. Remedy: {LOAD_ACCOUNTS}.\n")
+            raise SystemExit(1)
         await provision(client, replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
+    except NO_ANSWER as error:
+        sys.stderr.write(f"JetStream does not answer ({type(error).__name__}). Remedy: {LOAD_PERMISSIONS}.\n")
+        raise SystemExit(1) from None
     except NotEnoughNodes as error:
         sys.stderr.write(f"NATS_REPLICAS: {error} (see .env.example)\n")
         raise SystemExit(1) from None
     except NotMigrated as error:
         sys.stderr.write(f"Nothing was changed: {error}.\n")
-        raise SystemExit(1) from None
-    except NoRespondersError:
-        sys.stderr.write(f"Nothing was changed: {NO_ACCOUNTS}.\n")
         raise SystemExit(1) from None
     finally:
         await client.close()

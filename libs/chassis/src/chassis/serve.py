@@ -40,7 +40,7 @@ from chassis.header_lines import remember_header_names
 from chassis.http_protocol import LimitedHttpProtocol
 from chassis.keyring import Keyring
 from chassis.metrics import BUILD, metrics
-from chassis.provision import wait_until_provisioned
+from chassis.provisioned import wait_until_provisioned
 from chassis.service_status import answer_status
 from chassis.settings import KeySettings, ServiceSettings, master_key_of, read
 from chassis.subject_bytes import replace_invalid_subject_bytes

@@ -50,6 +50,16 @@ def stored_again(stream: str, subject: str) -> str:
     return f"stored_again.{stream}.{subject}"
 
 
+def has_jetstream(account: str) -> bool:
+    """Returns whether there are streams in an account."""
+    return account == CENTRAL or bool(owned_streams(account))
+
+
+def api_mapping(account: str) -> tuple[str, str]:
+    """Returns the mapping by which the owner of streams finds their API under the same subjects as all others."""
+    return f"$JS.{account}.API.>", "$JS.API.>"
+
+
 def api_subject(verb: str, stream: str, *tokens: str, account: str | None = None) -> str:
     """Returns the subject of a request to JetStream's API about a stream, such as ``STREAM.INFO``.
 

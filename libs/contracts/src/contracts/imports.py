@@ -9,7 +9,7 @@ from the account in which it is published.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, zip_longest
+from itertools import chain, groupby, zip_longest
 
 from contracts.accounts import (
     CENTRAL,
@@ -56,8 +56,38 @@ class Import:
     def has_many_replies(self) -> bool:
         """Whether a request has several replies: the pages of a batch, the messages of a pull, one of each server."""
         return self.kind is Kind.SERVICE and (
-            self.subject.startswith((f"{_API}DIRECT.GET.", f"{_API}>")) or self.subject == CONNECTIONS
+            self.subject.startswith((f"{_API}DIRECT.GET.", f"{_API}>")) or self.subject in (ACCOUNT_INFO, CONNECTIONS)
         )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Export:
+    """What an account lets others import: exactly those that the contracts know."""
+
+    exporter: str
+    kind: Kind
+    subject: str
+    importers: tuple[str, ...]
+    has_many_replies: bool
+
+
+def accounts() -> tuple[str, ...]:
+    """Returns all accounts, sorted, that of the system first."""
+    return SYSTEM, *sorted({account_of(user.name) for user in users()})
+
+
+def exports() -> tuple[Export, ...]:
+    """Returns all exports of all accounts, sorted: what is imported from them, and nothing else."""
+    found = []
+    for exported, group in groupby(sorted(imports(), key=_exported), key=_exported):
+        importing = list(group)
+        importers = tuple(sorted({one.importer for one in importing}))
+        found.append(Export(*exported, importers, importing[0].has_many_replies))
+    return tuple(found)
+
+
+def _exported(one: Import) -> tuple[str, Kind, str]:
+    return one.exporter, one.kind, one.subject
 
 
 def imports() -> tuple[Import, ...]:

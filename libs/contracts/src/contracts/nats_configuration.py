@@ -8,10 +8,9 @@ The permissions of a user are a second fence, and what `centralita doctor` reads
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 
-from contracts.accounts import ADMIN, CENTRAL, SYSTEM, account_of, owned_streams
-from contracts.imports import Import, Kind, imports
+from contracts.accounts import ADMIN, CENTRAL, SYSTEM, account_of, api_mapping, has_jetstream, owned_streams
+from contracts.imports import Import, exports, imports
 from contracts.permissions import User, users
 from contracts.queries import OUTCOMES, PUBLISHED_OUTCOMES
 from contracts.streams import SEALED_STREAMS
@@ -42,9 +41,9 @@ def open_configuration() -> str:
 
     All streams are in its only account. Their API has the subjects that it has with accounts, and so have outcomes.
     """
-    accounts = sorted({CENTRAL, *(account_of(user.name) for user in users() if owned_streams(account_of(user.name)))})
+    owners = sorted({account for user in users() if has_jetstream(account := account_of(user.name))})
     outcomes = f'"{PUBLISHED_OUTCOMES}": "{OUTCOMES.replace("*", "$2")}"'
-    mappings = [*(f"  {_mapping(account)}" for account in accounts), f"  {outcomes}"]
+    mappings = [*(f"  {_mapping(owner)}" for owner in owners), f"  {outcomes}"]
     return "\n".join([_ACCOUNT_IN_ACKNOWLEDGEMENTS, "mappings: {", *mappings, "}", ""])
 
 
@@ -54,7 +53,7 @@ def _account(name: str, members: Iterable[list[str]]) -> Iterator[str]:
     elif owned := owned_streams(name):
         copies = sum(stream in SEALED_STREAMS for stream in owned)  # which `centralita seal` needs meanwhile
         yield f"jetstream: {{max_streams: {len(owned) + copies}}}"
-    if name == CENTRAL or owned_streams(name):
+    if has_jetstream(name):
         yield f"mappings: {{{_mapping(name)}}}"
     yield from _list("exports", _exports(name))
     yield from _list("imports", (_import(one) for one in imports() if one.importer == name))
@@ -62,21 +61,14 @@ def _account(name: str, members: Iterable[list[str]]) -> Iterator[str]:
 
 
 def _mapping(account: str) -> str:
-    """Returns the mapping by which the owner of streams finds their API under the same subjects as all others."""
-    return f'"$JS.{account}.API.>": "$JS.API.>"'
+    return ": ".join(map(_text, api_mapping(account)))
 
 
 def _exports(account: str) -> Iterator[str]:
-    exported = sorted((one for one in imports() if one.exporter == account), key=_exported)
-    for (kind, subject), found in groupby(exported, key=_exported):
-        importing = list(found)
-        replies = f', response_type: stream, threshold: "{REPLIES_WITHIN}"' if importing[0].has_many_replies else ""
-        names = ", ".join(sorted(one.importer for one in importing))
-        yield f"{{{kind}: {_text(subject)}, accounts: [{names}]{replies}}}"
-
-
-def _exported(one: Import) -> tuple[Kind, str]:
-    return one.kind, one.subject
+    for one in exports():
+        if one.exporter == account:
+            replies = f', response_type: stream, threshold: "{REPLIES_WITHIN}"' if one.has_many_replies else ""
+            yield f"{{{one.kind}: {_text(one.subject)}, accounts: [{', '.join(one.importers)}]{replies}}}"
 
 
 def _import(one: Import) -> str:

@@ -19,8 +19,8 @@ from contracts.work import DEAD_LETTER_USER, DEAD_LETTER_WORK, WORK, Work
 
 OPERATOR = "operator"
 """The user of the command line: reads everything, requests calls, and changes nothing else."""
-ACCOUNT_INFO = "$SYS.REQ.ACCOUNT.*.INFO"
-"""The server replies with the exports and imports of an account, for `centralita doctor`."""
+ACCOUNT_INFO = "$SYS.REQ.SERVER.PING.ACCOUNTZ"
+"""Each server replies with the names of its accounts, or the exports and imports of one, for `centralita doctor`."""
 REPLIES = "_R_.>"
 """Where the server expects the reply to a request from another account."""
 OWN_PERMISSIONS = "$SYS.REQ.USER.INFO"

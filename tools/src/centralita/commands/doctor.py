@@ -15,9 +15,10 @@ from centralita.commands.connections import connected
 from centralita.commands.exit_codes import ExitCode
 from centralita.commands.output import print_json, print_view
 from centralita.embedded.credentials import Credentials, without_credentials
-from centralita.operations.doctor import bus, limits, permissions, public, settings, vendors
+from centralita.operations.doctor import accounts, bus, limits, permissions, public, settings, vendors
+from chassis.account_checks import LOAD_ACCOUNTS, find_missing_accounts
 from chassis.bus_checks import AREA as NATS
-from chassis.findings import Finding, Result, failed
+from chassis.findings import Finding, Result, failed, skipped
 from chassis.provision import Settings as Provisioning
 from contracts.permissions import OPERATOR
 
@@ -33,10 +34,11 @@ def run_doctor(
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Checks settings, vendor credentials, the public address, and NATS: permissions, streams and clock.
+    """Checks settings, vendor credentials, the public address, and NATS: accounts, permissions, streams and clock.
 
-    Run it with the environment of the services. It sends vendors only requests that are free of charge. It checks the
-    permissions of each NATS user whose NATS_PASSWORD_... is among the settings. Exit code 1: a check failed.
+    Run it with the environment of the services. It sends vendors only requests that are free of charge. It compares
+    the accounts on each node of NATS, and the permissions of each user whose NATS_PASSWORD_... is among the settings.
+    Exit code 1: a check failed.
     """
     findings = exit_codes.run(examine(nats, env_file))
     print_json(findings) if json else print_view(_table(findings))
@@ -56,12 +58,19 @@ async def examine(nats_url: str, env_file: Path | None = None) -> list[Finding]:
 
 
 async def _check_nats(url: str, passwords: dict[str, str], wanted: Provisioning) -> list[Finding]:
-    """Checks permissions first: they explain later failures. Connects as the operator if `url` contains no user."""
+    """Checks accounts and permissions first: they explain later failures.
+
+    Connects as the operator if `url` contains no user.
+    """
     findings: list[Finding] = []
     if "@" not in url and OPERATOR in passwords:
         url = Credentials(passwords).url(url, OPERATOR)
     try:
         async with connected(url) as client:
+            if missing := await find_missing_accounts(client):
+                others = skipped(NATS, "permissions, streams, consumers and services", "they need the accounts")
+                return [failed(NATS, "accounts", missing, LOAD_ACCOUNTS), others]
+            findings += await accounts.check(NATS, client)
             findings += await permissions.check(NATS, without_credentials(url), passwords)
             findings += await bus.check(client, wanted.nats_replicas, wanted.max_bytes)
     except (NatsError, OSError) as error:

@@ -13,16 +13,15 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from chassis.addresses import connection
-from chassis.findings import Finding, failed, ok, skipped
+from chassis.findings import Finding, failed, listed, ok, skipped
 from contracts.accounts import account_of
 from contracts.permissions import OWN_PERMISSIONS, User, inbox_of, users
 
 RELOAD = (
     "`make contracts` writes deploy/nats/permissions.conf; then make NATS reload it: `docker compose kill -s HUP "
-    "nats`. `make up` writes its own whenever it is started"
+    "nats`, elsewhere `nats-server --signal reload` on each node. `make up` writes its own whenever it is started"
 )
 ANSWER_SECONDS = 5
-_MAX_SHOWN = 4
 
 
 async def check(area: str, address: str, passwords: Mapping[str, str]) -> list[Finding]:
@@ -104,5 +103,4 @@ def _list_differences(act: str, actual: Mapping[str, Any], allow: set[str]) -> I
 
 def _listed(text: str, subjects: set[str]) -> Iterable[str]:
     if subjects:
-        more = f" and {len(subjects) - _MAX_SHOWN} more" if len(subjects) > _MAX_SHOWN else ""
-        yield f"{text} {', '.join(sorted(subjects)[:_MAX_SHOWN])}{more}"
+        yield listed(text, subjects)
