@@ -36,7 +36,8 @@ from chassis.event_log import EventLog
 from chassis.migrate import MigrationRefused, migrate
 from chassis.migration_checks import NotMigrated, NotSealedByFormerBuild
 from chassis.misplaced_streams import OWNED
-from chassis.provision import provision, stream_config, wait_until_provisioned
+from chassis.provision import provision, stream_config
+from chassis.provisioned import wait_until_provisioned
 from chassis.stream_api import find_stream, jetstream_of
 from chassis.stream_copy import kept_headers
 from chassis.stream_move import CACHES
@@ -422,7 +423,7 @@ async def test_a_service_that_starts_meanwhile_waits(
 
     async with former.connected(server.url, Service.ORCHESTRATOR) as service:
         with monkeypatch.context() as patch:
-            patch.setattr("chassis.provision.asyncio.sleep", pause)
+            patch.setattr("chassis.provisioned.asyncio.sleep", pause)
             with pytest.raises(Stop):
                 await wait_until_provisioned(service, Service.ORCHESTRATOR)
     assert paused

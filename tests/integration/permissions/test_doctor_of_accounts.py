@@ -34,6 +34,7 @@ WITHOUT_ACCOUNTS = 'authorization: {users: [{user: "operator", password: $NATS_P
 
 def in_account(name: str, old: str, new: str, text: str = CONTRACTS) -> str:
     """Returns the configuration with `old`, which occurs once in the account, replaced by `new`."""
+    name = f'"{name}"' if name == SYSTEM else name
     head, _, rest = text.partition(f"\n  {name}: {{\n")
     body, end, tail = rest.partition("\n  }\n")
     assert body.count(old) == 1, (name, old, body.count(old))
@@ -185,7 +186,9 @@ async def test_a_missing_account_is_one_finding_that_names_few_subjects(
 
 async def test_who_may_not_request_the_accounts_is_told_so(server_with: "ServerWith", access: Credentials) -> None:
     without_permission = in_account("OPERATOR", f'            "{ACCOUNT_INFO}"\n', "")
-    without_import = in_account("OPERATOR", f'      {{service: {{account: SYS, subject: "{ACCOUNT_INFO}"}}}}\n', "")
+    without_import = in_account(
+        "OPERATOR", f'      {{service: {{account: "{SYSTEM}", subject: "{ACCOUNT_INFO}"}}}}\n', ""
+    )
     with server_with(without_permission) as (address, reload):
         assert (await check(address, access))["accounts"].found == f"operator may not request them ({ACCOUNT_INFO})"
         voice = (await check(address, access, Service.VOICE))["accounts"]
