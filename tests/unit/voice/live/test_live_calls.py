@@ -76,6 +76,18 @@ def test_a_drain_ends_the_calls_and_waits_for_their_streams() -> None:
     run_in_virtual_time(main())
 
 
+def test_a_stream_that_was_opened_when_the_process_had_to_stop_is_drained() -> None:
+    async def main() -> None:
+        calls, conversation = live_calls(), Conversation()
+        await calls.open(STREAM, LIVE)
+        await calls.drain()
+        with calls.accepted(STREAM, LIVE):
+            calls.begin(STREAM, conversation)
+        assert conversation.finished == [MediaClosedReason.DRAINED]
+
+    run_in_virtual_time(main())
+
+
 def test_a_drain_does_not_wait_for_ever() -> None:
     async def main() -> None:
         calls = live_calls()

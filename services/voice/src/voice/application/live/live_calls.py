@@ -102,10 +102,14 @@ class LiveCalls:
 
     @contextmanager
     def accepted(self, stream: StreamId, mode: ConversationMode) -> Iterator[None]:
-        """Reserves the room of one stream. Raises StreamRefused if this process has this very stream already."""
+        """Reserves the room of one stream. Raises StreamRefused if this process has this very stream already.
+
+        A stream that was opened before the process had to stop is accepted, and drained: to refuse it now is an error
+        for the provider.
+        """
         if stream in self._streams:
             raise self._refused(409, "this stream is open already")
-        self._check_room()
+        self._check_load()
         self._streams[stream] = None
         streams = LIVE_STREAMS.labels(mode=mode.value)
         streams.inc()
@@ -142,6 +146,9 @@ class LiveCalls:
     def _check_room(self) -> None:
         if self._is_draining:
             raise self._refused(503, "this process is stopping")
+        self._check_load()
+
+    def _check_load(self) -> None:
         if len(self._streams) >= self._max_calls:
             raise self._refused(503, "this process has as many live calls as it may have")
         if median(self._lags) > self._max_lag_seconds:
