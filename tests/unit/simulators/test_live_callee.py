@@ -244,6 +244,20 @@ def test_words_of_the_time_between_two_streams_are_lost() -> None:
     assert 3 < len(words) < 8
 
 
+def test_an_utterance_that_began_without_a_stream_is_known_if_its_rest_is_heard() -> None:
+    text = "uno dos tres cuatro cinco seis siete ocho."
+    line = Line(phrases=(text, "nueve."), delay_seconds=1.0)
+    line.hear(1.0, VOICE)
+    sound = line.live.skip(2.0)
+    assert sound is not None
+    assert sound.text == text
+    line.hear(4.0)
+    assert line.transcript.split()[-1] == "ocho."
+    other = Line(phrases=(text, "nueve."), delay_seconds=1.0)
+    other.hear(1.0, VOICE)
+    assert other.live.skip(1.0 + sound.seconds + 1.0) is None, "it is lost as a whole"
+
+
 def test_an_utterance_that_has_not_begun_is_said_in_the_turn_based_call() -> None:
     line = Line(phrases=("Primero.", "Segundo."))
     line.hear(0.5, VOICE)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from simulators.twilio.background_tasks import BackgroundTasks
 from simulators.twilio.call import Call, now
 from simulators.twilio.call_clock import CallEnded
-from simulators.twilio.ledger import ErrorEntry, WebhookEntry
+from simulators.twilio.ledger import ErrorEntry, UtteranceEntry, WebhookEntry
 from simulators.twilio.live_callee import LiveCallee
 from simulators.twilio.media_stream import MediaStream
 from simulators.twilio.recording import Recording
@@ -99,7 +99,9 @@ class Connect:
             )
             call.recording = None if self._settings.recordings is None else Recording()
         elif entry.gap_seconds is not None:
-            call.live_callee.skip(entry.gap_seconds)
+            sound = call.live_callee.skip(entry.gap_seconds)
+            if sound is not None and sound.text:
+                call.entry.utterances.append(UtteranceEntry("callee", text=sound.text))
             if call.recording is not None:
                 call.recording.add_silence(entry.gap_seconds)
         entry.starts_at_seconds = 0.0 if call.recording is None else round(call.recording.seconds, 2)

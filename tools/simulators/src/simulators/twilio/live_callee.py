@@ -137,10 +137,15 @@ class LiveCallee:
         """Whether the callee does anything with keys that the agent presses."""
         return self._callee.behaviour is Behaviour.SWITCHBOARD
 
-    def skip(self, seconds: float) -> None:
-        """Lets time pass without a stream: what the callee says is lost. Raises CallEnded."""
+    def skip(self, seconds: float) -> SoundEntry | None:
+        """Lets time pass without a stream: what the callee says is lost. Raises CallEnded.
+
+        Returns the sound that has begun meanwhile and goes on: its rest is heard in the next stream.
+        """
+        began: SoundEntry | None = None
         for _ in range(round(min(seconds, _MAX_SKIPPED_SECONDS) / FRAME_SECONDS)):
-            self.exchange(None)
+            began = self.exchange(None).sound or began
+        return began if self._frames else None
 
     def leave(self) -> None:
         """Ends the live conversation: an utterance that has not begun is the next one of a turn-based call."""
