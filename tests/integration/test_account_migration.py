@@ -80,8 +80,8 @@ def _may_call_the_us(monkeypatch: pytest.MonkeyPatch) -> None:
 def former_configuration() -> str:
     """One account with all users and streams. JetStream's API has also the subjects of this build there."""
     known = "\n".join(f'{{user: "{user.name}", password: ${user.password_variable}}}' for user in users())
-    mappings = open_configuration()
-    return f"accounts {{\n{CENTRAL}: {{\njetstream: enabled\n{mappings}users: [\n{known}\n]\n}}\n}}\n"
+    _, keyword, mappings = open_configuration().partition("mappings:")
+    return f"accounts {{\n{CENTRAL}: {{\njetstream: enabled\n{keyword}{mappings}users: [\n{known}\n]\n}}\n}}\n"
 
 
 @contextmanager
