@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from tests.builders.turns import an_utterance
 from tests.fakes.live import SILENCE, VOICE, Answer, FollowedEventLog, LiveFixture, speech_of
-from tests.fakes.virtual_time import run_in_virtual_time
+from tests.fakes.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 from contracts import (
     AudioFailed,
@@ -258,6 +258,20 @@ def test_a_call_whose_replies_do_not_come_plays_two_fillers_and_then_ends() -> N
     live = conduct(test)
     assert live.played.count(speech_of("One moment, please.")) == 2
     assert names(live)[-1] == "telephony.media_closed"
+
+
+def test_a_process_that_stood_still_awaits_a_reply_for_as_long_as_before() -> None:
+    async def test(live: LiveFixture) -> None:
+        await greeting(live)
+        await live.talk("Who is this?")
+        await live.until(SpeechHeard)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop.jump(20)
+        await live.until(SpeechPlayed, 2)
+
+    live = conduct(test, Answer(["This is Ana."], seconds=25))
+    assert live.reason is MediaClosedReason.HANG_UP
 
 
 def test_a_callee_who_speaks_again_does_not_renew_the_wait_for_a_reply_and_a_reply_does() -> None:

@@ -31,6 +31,11 @@ class ReplyWait:
         self._filler_at = now + self._policy.next_filler_seconds
         return True
 
+    def stood_still(self, seconds: float) -> None:
+        """Takes that this process stood still: a reply may have arrived that was not read yet."""
+        if self._began_at is not None:
+            self._began_at += seconds
+
     def is_over(self, now: float) -> bool:
         """Returns whether the callee has waited for too long."""
         return self._began_at is not None and now - self._began_at >= self._policy.unanswered_seconds

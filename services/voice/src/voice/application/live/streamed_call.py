@@ -190,6 +190,7 @@ class StreamedCall(ABC):
         if late_seconds > PUMP_SECONDS:
             self._on_standstill(late_seconds)
             self._ending.stood_still(late_seconds)
+            self._turns.wait.stood_still(late_seconds)
         if self._turns.speaker.is_line_stalled():
             logger.warning("stream_stalled")
             self._context = None

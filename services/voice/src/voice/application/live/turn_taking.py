@@ -72,7 +72,7 @@ class TurnTaking:
         self._on_said = on_said
         self._on_interrupted = on_interrupted
         self._times = TurnTimes()
-        self._wait = ReplyWait(policy)
+        self.wait = ReplyWait(policy)
         self._keys = RequestedKeys(record)
         self.repetition = Repetition()
         self._clock = asyncio.get_running_loop().time
@@ -108,7 +108,7 @@ class TurnTaking:
         if continuation.first_sentence is not None:
             self._begin(turn, continuation.first_sentence)
             if turn != GREETING_TURN:
-                self._wait.begin(self._clock())
+                self.wait.begin(self._clock())
             for stored in past:
                 self.take(stored)
         elif continuation.has_ended:
@@ -132,7 +132,7 @@ class TurnTaking:
                 self._begin(event.turn)
         elif isinstance(event, ConversationEnded) and event.attempt == attempt:
             self._ended_turn = event.turn
-            self._wait.end()
+            self.wait.end()
         elif isinstance(event, TransferRequested) and event.attempt == attempt:
             self._transfer_turn = event.turn
         elif isinstance(event, AudioRequested | ReplyGenerated) and event.attempt == attempt:
@@ -165,7 +165,7 @@ class TurnTaking:
             self.take(stored)
             self._times.claimed(turn, self._clock() - decided_at, self._clock())
             if self._ended_turn is None:
-                self._wait.begin(self._clock())
+                self.wait.begin(self._clock())
 
         self._record.claim(build, on_claimed)
 
@@ -251,7 +251,7 @@ class TurnTaking:
             self.speaker.close(1)
 
     def _add(self, stored: StoredEvent, event: AudioRequested | ReplyGenerated) -> None:
-        self._wait.end()
+        self.wait.end()
         if sentence := sentence_in(stored, self._call):
             self.speaker.add(sentence, is_interruptible=self._ended_turn is None)
         if isinstance(event, ReplyGenerated):
@@ -264,9 +264,9 @@ class TurnTaking:
 
     def _wait_for_reply(self, *, has_spoken: bool) -> None:
         """Plays a filler, or ends the stream, if that is due."""
-        if self._wait.is_over(self._clock()) and not has_spoken and not self.speaker.is_audible():
+        if self.wait.is_over(self._clock()) and not has_spoken and not self.speaker.is_audible():
             self._ending.end(MediaClosedReason.UNANSWERED)
-        elif not self.speaker.reply.is_over and self._wait.takes_filler(self._clock()):
+        elif not self.speaker.reply.is_over and self.wait.takes_filler(self._clock()):
             self._play_phrase(phrase(FILLERS, self._call.language))
 
     def _claim_silence_if_due(self, *, has_spoken: bool) -> None:
