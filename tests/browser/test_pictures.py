@@ -16,7 +16,7 @@ from centralita.demo.campaign import requests
 
 SIZE: ViewportSize = {"width": 1120, "height": 680}
 WITH_CHART: ViewportSize = {"width": 1120, "height": 1290}
-MAX_BYTES = 150_000
+MAX_BYTES = 200_000
 OFFER = {
     "campaign_id": "spring-offer-2027",
     "name": "Spring offer",
