@@ -29,6 +29,7 @@ from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.provision import provision
 from chassis.settings import key_bytes
+from contracts.nats_configuration import open_configuration
 from contracts.streams import CALLS
 from sealing import MasterKey
 
@@ -112,7 +113,10 @@ def nats_url(docker: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
             # NatsContainer emits a deprecation warning, and warnings are errors here.
-            container = DockerContainer(_image("nats")).with_command("-js").with_exposed_ports(4222)
+            folder = tmp_path_factory.mktemp("nats")
+            (folder / "nats.conf").write_text(open_configuration())
+            container = DockerContainer(_image("nats")).with_command("-js -c /etc/tests/nats.conf")
+            container = container.with_volume_mapping(str(folder), "/etc/tests").with_exposed_ports(4222)
             stack.enter_context(container.waiting_for(LogMessageWaitStrategy("Server is ready")))
             yield f"nats://{container.get_container_host_ip()}:{container.get_exposed_port(4222)}"
         else:
