@@ -89,7 +89,7 @@ class StreamServer:
 
 
 class SocketPeer:
-    """The provider's end of a socket, whatever its messages are."""
+    """The provider's end of a socket: messages of audio or of text."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket

@@ -1,4 +1,4 @@
-"""An asker receives the outcomes of its own messages, and of no other asker's, whatever subject it subscribes to."""
+"""An asker receives the outcomes of its own messages only, also if it subscribes to other subjects."""
 
 import asyncio
 from typing import TYPE_CHECKING
