@@ -102,16 +102,23 @@ def stops(calls: Sequence[Entry]) -> list[Stop]:
 def gaps(calls: Sequence[Entry]) -> tuple[list[float], list[float]]:
     """Returns the seconds between the streams of a call, and those for which the agent fell silent in its reply.
 
-    An agent whose last sound was over half a second before the end of its stream had nothing to say then.
+    An agent whose last sound was over half a second before the end of its stream had nothing to say then, nor had one
+    that the callee answered on the next stream.
     """
     pairs = [pair for call in calls for pair in pairwise(call["streams"])]
     to_stream = [one["gap_seconds"] for _, one in pairs if one["gap_seconds"] is not None]
     to_sound = [
         one["silence_gap_seconds"]
         for before, one in pairs
-        if one["silence_gap_seconds"] is not None and _was_speaking(before)
+        if one["silence_gap_seconds"] is not None and _was_speaking(before) and not _speaks_first(one)
     ]
     return to_stream, to_sound
+
+
+def _speaks_first(stream: Entry) -> bool:
+    """Returns whether the callee spoke before the agent on this stream: the reply before it had ended."""
+    heard_at = stream["heard"][0][0] if stream["heard"] else math.inf
+    return any(sound["start_seconds"] < heard_at for sound in stream["sounds"] if sound["kind"] == "utterance")
 
 
 def _was_speaking(stream: Entry) -> bool:

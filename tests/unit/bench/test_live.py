@@ -85,6 +85,11 @@ def test_only_an_agent_that_was_speaking_leaves_a_gap_in_its_sound(
     assert ledger.gaps([entry]) == ([0.21], gaps)
 
 
+def test_a_callee_who_answers_a_reply_that_ended_with_its_stream_leaves_no_gap_in_it() -> None:
+    answered = stream(sounds=[sound(0.5, 3.0)], heard=[[4.4, 9.0]], gap_seconds=0.02, silence_gap_seconds=4.8)
+    assert ledger.gaps([call(stream(heard=[[15.0, 29.9]]), answered)]) == ([0.02], [])
+
+
 def test_a_call_with_a_turn_without_a_reply_or_with_an_error_is_a_failure() -> None:
     good = stream(sounds=[sound(1.0, 1.0)], arrivals=[2.5])
     lost = {"code": 31903, "reason": "connection lost"}
